@@ -1,0 +1,1 @@
+"""The emulated AWS: moto's server behind middleware that authorizes, extends and observes calls."""
