@@ -96,9 +96,9 @@ PrincipalPattern = Annotated[
     ),
 ]
 
-LOG_RETENTION_DAYS = tuple(
-    [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557]
-    + [2922, 3288, 3653]
+LOG_RETENTION_DAYS = frozenset(
+    {1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557}
+    | {2922, 3288, 3653}
 )
 """What CloudWatch Logs accepts. Source: API reference, PutRetentionPolicy, retentionInDays."""
 
@@ -306,7 +306,9 @@ class Retention(Tree):
     @classmethod
     def _accepted(cls, days: int) -> int:
         if days not in LOG_RETENTION_DAYS:
-            raise ValueError(f"CloudWatch Logs accepts {', '.join(map(str, LOG_RETENTION_DAYS))}")
+            raise ValueError(
+                f"CloudWatch Logs accepts {', '.join(map(str, sorted(LOG_RETENTION_DAYS)))}"
+            )
         return days
 
 

@@ -1,0 +1,218 @@
+"""Settings: what is accepted, what is refused, and that every problem is told with its key."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components import settings
+from components.naming import ENVIRONMENTS, Names, NameTooLongError
+
+PROJECT = Path(__file__).parents[2]
+ACCOUNTS = {env: str(index) * 12 for index, env in enumerate(ENVIRONMENTS, start=1)}
+
+
+def values(**changes: Any) -> dict[str, Any]:
+    return {
+        "region": "eu-west-1",
+        "organization": {"accounts": ACCOUNTS},
+        "tags": {"owner": "team", "cost_centre": "ml"},
+        **changes,
+    }
+
+
+def problems(stack: str = "dev", **changes: Any) -> list[str]:
+    with pytest.raises(settings.SettingsError) as caught:
+        settings.parse(stack, values(**changes))
+    return list(caught.value.problems)
+
+
+@pytest.mark.parametrize("stack", ENVIRONMENTS)
+def test_the_stack_files_of_this_repository_are_valid(stack: str) -> None:
+    assert settings.load_stack(PROJECT, stack).environment == stack
+
+
+def test_the_stack_files_fit_together() -> None:
+    settings.check_together([settings.load_stack(PROJECT, stack) for stack in ENVIRONMENTS])
+
+
+def test_every_setting_is_declared_in_the_schema_and_nothing_else() -> None:
+    declared = set(yaml.safe_load((PROJECT / "Pulumi.yaml").read_text())["config"])
+    assert declared == set(settings.keys().values())
+
+
+def test_every_declared_setting_has_a_type_and_a_description() -> None:
+    for key, schema in yaml.safe_load((PROJECT / "Pulumi.yaml").read_text())["config"].items():
+        assert schema["type"] in {"string", "boolean", "integer", "array", "object"}, key
+        assert len(schema["description"]) > 15, key
+
+
+def test_all_problems_come_at_once_each_with_its_key() -> None:
+    found = problems(
+        region="Ireland",
+        organization={"accounts": {**ACCOUNTS, "dev": "123"}},
+        tags={"owner": "team"},
+        network={"mode": "create", "cidr": "10.0.0.0/28", "zones": 1},
+        studio={"idle_timeout_minutes": 5},
+        nonsense={"a": 1},
+    )
+    starts = (
+        "mlops:region: ",
+        "mlops:organization.accounts.dev: ",
+        "mlops:tags.cost_centre: ",
+        "mlops:network.cidr: ",
+        "mlops:network.zones: ",
+        "mlops:studio.idle_timeout_minutes: ",
+        "mlops:nonsense: ",
+    )
+    assert len(found) == len(starts)
+    for start in starts:
+        assert any(problem.startswith(start) for problem in found), (start, found)
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "text"),
+    [
+        ({"prefix": "-x"}, "mlops:prefix", "letter first"),
+        ({"prefix": "x" * 17}, "mlops:prefix", "2 to 16"),
+        ({"organization": {"accounts": {"dev": "1" * 12}}}, "mlops:organization", "lacks"),
+        ({"organization": {"accounts": ACCOUNTS, "id": "org"}}, "mlops:organization.id", "o-"),
+        (
+            {"tags": {"owner": "a", "cost_centre": "b", "extra": {"aws:x": "y"}}},
+            "mlops:tags",
+            "aws:x",
+        ),
+        ({"network": {"mode": "create", "cidr": "8.8.0.0/16"}}, "mlops:network.cidr", "private"),
+        ({"network": {"mode": "create", "nat": "two"}}, "mlops:network.nat", "per_zone"),
+        ({"network": {"mode": "other"}}, "mlops:network", "create"),
+        ({"studio": {"auth_mode": "LDAP"}}, "mlops:studio.auth_mode", "SSO"),
+        (
+            {"studio": {"default_instance_type": "ml.p4d.24xlarge"}},
+            "mlops:studio",
+            "instance_types",
+        ),
+        (
+            {"studio": {"users": {"data_scientists": ["a"], "lead_data_scientists": ["a"]}}},
+            "mlops:studio.users",
+            "one profile",
+        ),
+        ({"data_access": {"athena": False}}, "mlops:dataAccess", "athena"),
+        ({"retention": {"logs_days": 100}}, "mlops:retention.logs_days", "120"),
+        ({"retention": {"key_deletion_days": 3}}, "mlops:retention.key_deletion_days", "7"),
+        ({"security_services": {"security_hub": True}}, "mlops:securityServices", "config"),
+        ({"budget": {"monthly_usd": {"ml": 0}}}, "mlops:budget.monthly_usd.ml", "greater"),
+        ({"personas": {"ml_engineer": ["*"]}}, "mlops:personas.ml_engineer", "one account"),
+        ({"environments": ["dev", "governance"]}, "mlops", "without governance"),
+        ({"environment": "qa"}, "mlops:environment", "preprod"),
+        ({"protect": "yes"}, "mlops:protect", "boolean"),
+    ],
+)
+def test_a_wrong_value_names_its_key_and_what_is_allowed(
+    changes: dict[str, Any], key: str, text: str
+) -> None:
+    [problem] = problems(**changes)
+    assert problem.startswith(key)
+    assert text in problem
+
+
+def test_prod_must_be_protected() -> None:
+    assert "protect must be true for prod" in problems("prod")[0]
+    assert settings.parse("prod", values(protect=True)).protect
+
+
+EXISTING = {
+    "mode": "existing",
+    "vpc_id": "vpc-0123456789abcdef0",
+    "private_subnet_ids": ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"],
+    "security_group_ids": ["sg-0123456789abcdef0"],
+    "endpoint_ids": {"s3": "vpce-0123456789abcdef0", "kms": "vpce-0123456789abcdef1"},
+}
+
+
+def test_an_existing_network_is_accepted() -> None:
+    network = settings.parse("dev", values(network=EXISTING)).network
+    assert isinstance(network, settings.ExistingNetwork)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"vpc_id": None}, "vpc_id"),
+        ({"private_subnet_ids": EXISTING["private_subnet_ids"][:1]}, "at least 2"),
+        ({"private_subnet_ids": [EXISTING["private_subnet_ids"][0]] * 2}, "twice"),
+        ({"endpoint_ids": {}}, "create_endpoints"),
+        ({"endpoint_ids": {}, "create_endpoints": True}, "route_table_ids"),
+    ],
+)
+def test_an_existing_network_needs_its_ids(change: dict[str, Any], text: str) -> None:
+    found = problems(network={k: v for k, v in (EXISTING | change).items() if v is not None})
+    assert any(text in problem for problem in found), found
+
+
+def test_networks_of_two_stacks_must_not_overlap() -> None:
+    dev, preprod = (
+        settings.parse(env, values(network={"mode": "create", "cidr": cidr}))
+        for env, cidr in (("dev", "10.20.0.0/16"), ("preprod", "10.20.128.0/20"))
+    )
+    with pytest.raises(settings.SettingsError, match="overlap"):
+        settings.check_together([dev, preprod])
+
+
+@given(
+    owner=st.sampled_from(ENVIRONMENTS),
+    sharing=st.lists(st.sampled_from(ENVIRONMENTS), unique=True, min_size=1),
+)
+def test_each_account_has_exactly_one_owner(owner: str, sharing: list[str]) -> None:
+    accounts = {env: ACCOUNTS[owner] if env in sharing else ACCOUNTS[env] for env in ENVIRONMENTS}
+    stacks = [
+        settings.parse(env, values(organization={"accounts": accounts}, protect=True))
+        for env in ENVIRONMENTS
+    ]
+    owners = [stack.account_id for stack in stacks if stack.owns_account]
+    assert sorted(owners) == sorted(set(accounts.values()))
+
+
+@given(
+    prefix=st.from_regex(r"\A[a-z][a-z0-9-]{1,15}\Z"),
+    environment=st.sampled_from(ENVIRONMENTS),
+    region=st.sampled_from(["eu-west-1", "ap-southeast-2", "us-gov-west-1", "cn-north-1"]),
+)
+def test_a_valid_prefix_never_makes_an_invalid_name(
+    prefix: str, environment: str, region: str
+) -> None:
+    try:
+        stack = settings.parse(environment, values(prefix=prefix, region=region, protect=True))
+    except settings.SettingsError as error:
+        stack = None
+        told = str(error)
+    if stack is None:
+        assert "characters, AWS allows" in told
+        return
+    assert len(stack.names.bucket("access-logs")) <= 63
+    assert len(stack.names.role("lead-data-scientist-execution")) <= 64
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 32))
+def test_a_cidr_is_accepted_exactly_when_it_is_private_and_of_usable_size(
+    address: int, length: int
+) -> None:
+    block = ipaddress.IPv4Network((address, length), strict=False)
+    usable = block.is_private and 16 <= length <= 22
+    try:
+        settings.parse("dev", values(network={"mode": "create", "cidr": str(block)}))
+        accepted = True
+    except settings.SettingsError:
+        accepted = False
+    assert accepted == usable
+
+
+def test_a_name_over_the_limit_is_an_error_that_names_the_setting() -> None:
+    names = Names("p" * 30, "governance", "ap-southeast-2", "1" * 12)
+    with pytest.raises(NameTooLongError, match="mlops:prefix"):
+        names.bucket("x" * 20)
