@@ -38,7 +38,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from botocore.session import get_session
 
@@ -154,7 +154,7 @@ class Context:
         return self.host.backend(service, account or self.account, region or self.region)
 
     def arn(self, resource: str, *, service: str | None = None, region: str | None = None) -> str:
-        """ARN of a resource in this account: ``arn("domain/d-1")``; ``region=""`` omits the region."""
+        """ARN of a resource of this account: ``arn("domain/d-1")``; ``region=""`` omits it."""
         region = self.region if region is None else region
         return f"arn:aws:{service or self.service}:{region}:{self.account}:{resource}"
 
@@ -180,7 +180,9 @@ TAG_FINDERS: dict[str, list[TagFinder]] = {}
 
 def _operation_names(service: str) -> frozenset[str]:
     if service not in _NAMES:
-        _NAMES[service] = frozenset(get_session().get_service_model(service).operation_names)
+        _NAMES[service] = frozenset(
+            cast(list[str], get_session().get_service_model(service).operation_names)
+        )
     return _NAMES[service]
 
 
