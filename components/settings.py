@@ -52,7 +52,9 @@ class SettingsError(ValueError):
 class Tree(BaseModel):
     """Base of every settings object: frozen, no unknown keys, no silent conversions of type."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True
+    )
 
 
 def _matches(pattern: str, meaning: str) -> AfterValidator:
@@ -138,8 +140,11 @@ class Tags(Tree):
     """Tags on every resource; owner and cost centre are required."""
 
     owner: Annotated[str, Field(min_length=1)]
+    """Team that answers for the environment."""
     cost_centre: Annotated[str, Field(min_length=1)]
+    """Where the cost goes; budgets are kept by this tag."""
     extra: dict[str, str] = {}
+    """More tags of the company's own."""
 
     def all(self, environment: str) -> dict[str, str]:
         """The tags as AWS gets them."""
@@ -166,10 +171,13 @@ class CreatedNetwork(Tree):
     """A VPC made by the platform."""
 
     mode: Literal["create"] = "create"
+    """A VPC is made."""
     cidr: str = "10.20.0.0/16"
+    """Private IPv4 block, /16 to /22; stacks must not overlap."""
     zones: Annotated[int, Field(ge=2, le=6)] = 2
     """Availability zones. SageMaker endpoints need at least two."""
     nat: NatStrategy = Field(default=NatStrategy.NONE, strict=False)
+    """NAT gateways; none leaves no route to the internet at all."""
     endpoints: tuple[str, ...] | None = Field(default=None, strict=False)
     """Interface endpoint services, instead of the defaults of the environment."""
 
@@ -191,7 +199,9 @@ class ExistingNetwork(Tree):
     """A VPC that the company already has; checked by the preflight before anything is made."""
 
     mode: Literal["existing"]
+    """The VPC is the company's."""
     vpc_id: VpcId
+    """The VPC."""
     private_subnet_ids: Annotated[tuple[SubnetId, ...], Field(min_length=2, strict=False)]
     """At least two subnets in different zones; jobs, Studio and endpoints run there."""
     security_group_ids: Annotated[tuple[SecurityGroupId, ...], Field(min_length=1, strict=False)]
@@ -203,6 +213,7 @@ class ExistingNetwork(Tree):
     create_endpoints: bool = False
     """Whether the platform adds the endpoints that are missing."""
     endpoints: tuple[str, ...] | None = Field(default=None, strict=False)
+    """Interface endpoint services needed, instead of the defaults of the environment."""
 
     @model_validator(mode="after")
     def _consistent(self) -> ExistingNetwork:
@@ -226,7 +237,9 @@ class StudioUsers(Tree):
     """User profile names by persona."""
 
     lead_data_scientists: tuple[Slug, ...] = Field(default=(), strict=False)
+    """May approve models in dev and create projects."""
     data_scientists: tuple[Slug, ...] = Field(default=(), strict=False)
+    """May train and register models."""
 
     @model_validator(mode="after")
     def _distinct(self) -> StudioUsers:
@@ -245,18 +258,24 @@ class InstanceTypes(Tree):
         strict=False,
         min_length=1,
     )
+    """For lead data scientists."""
     data_scientist: tuple[InstanceType, ...] = Field(
         default=("ml.t3.medium", "ml.m5.large", "ml.m5.xlarge"), strict=False, min_length=1
     )
+    """For data scientists."""
 
 
 class Studio(Tree):
     """The Studio domain."""
 
     auth_mode: AuthMode = Field(default=AuthMode.IAM, strict=False)
+    """IAM, or SSO by IAM Identity Center."""
     users: StudioUsers = StudioUsers()
+    """One user profile each."""
     instance_types: InstanceTypes = InstanceTypes()
+    """What each persona may use."""
     default_instance_type: InstanceType = "ml.t3.medium"
+    """What an app starts on."""
     idle_timeout_minutes: Annotated[int, Field(ge=60, le=525600)] = 60
     """Idle minutes after which an app is shut down. Source: SageMaker API, IdleSettings."""
 
@@ -275,9 +294,13 @@ class DataAccess(Tree):
     """Which ways to data are set up (dev only)."""
 
     athena: bool = True
+    """Athena work group over a Glue database."""
     lake_formation: bool = True
+    """Lake Formation grants on that database."""
     feature_store: bool = True
+    """Central feature group with online and offline store."""
     datazone: bool = False
+    """DataZone domain."""
 
     @model_validator(mode="after")
     def _lake_needs_athena(self) -> DataAccess:
@@ -290,13 +313,16 @@ class Registry(Tree):
     """Model package groups and image repositories made with the platform."""
 
     model_package_groups: tuple[Slug, ...] = Field(default=(), strict=False)
+    """Model package groups."""
     image_repositories: tuple[Slug, ...] = Field(default=(), strict=False)
+    """ECR repositories (governance only)."""
 
 
 class Retention(Tree):
     """How long things are kept."""
 
     logs_days: int = 365
+    """Log groups, in days; one of the values that CloudWatch Logs accepts."""
     key_deletion_days: Annotated[int, Field(ge=7, le=30)] = 30
     """Waiting period before a deleted key is gone. Source: KMS API, ScheduleKeyDeletion."""
     trail_days: Annotated[int, Field(ge=90)] = 2557
@@ -316,9 +342,13 @@ class SecurityServices(Tree):
     """Account-level services; made once per account."""
 
     access_analyzer: bool = True
+    """IAM Access Analyzer."""
     config: bool = False
+    """AWS Config recorder."""
     guardduty: bool = False
+    """GuardDuty detector."""
     security_hub: bool = False
+    """Security Hub; needs config."""
 
     @model_validator(mode="after")
     def _hub_needs_config(self) -> SecurityServices:
@@ -333,6 +363,7 @@ class Budget(Tree):
     monthly_usd: dict[str, Annotated[int, Field(gt=0)]] = {}
     """Cost centre -> US dollars a month."""
     emails: tuple[Email, ...] = Field(default=(), strict=False)
+    """Who is told when a budget is passed."""
 
 
 class Personas(Tree):
@@ -342,8 +373,11 @@ class Personas(Tree):
     """
 
     platform_engineer: tuple[PrincipalPattern, ...] = Field(default=(), strict=False)
+    """Reads everything and assumes the deployers."""
     ml_engineer: tuple[PrincipalPattern, ...] = Field(default=(), strict=False)
+    """Approves models in the hub and manages deployments."""
     governance_officer: tuple[PrincipalPattern, ...] = Field(default=(), strict=False)
+    """Reads everything, approves production."""
 
 
 class ContinuousIntegration(Tree):
@@ -352,14 +386,18 @@ class ContinuousIntegration(Tree):
     github_repository: Annotated[str, _matches(r"[\w.-]+/[\w.-]+", "owner/repository")] | None = (
         None
     )
+    """GitHub repository, ``owner/name``."""
 
 
 class PlatformSettings(Tree):
     """Everything a stack is made from."""
 
     environment: Environment
+    """By default the stack's name."""
     prefix: Prefix = "mlops"
+    """Starts every physical name."""
     region: Region
+    """Where everything lives."""
     organization: Organization
     tags: Tags
     network: Network = CreatedNetwork()
@@ -374,6 +412,7 @@ class PlatformSettings(Tree):
     environments: tuple[Environment, ...] = Field(default=("dev", "preprod", "prod"), strict=False)
     """Environments that the hub serves: their principals and VPC endpoints are granted."""
     protect: bool = False
+    """Protect and retain what holds data or is known to people; must be true for prod."""
     access: Literal["deploy", "preview"] = "deploy"
     """Which of the bootstrap's roles the stack assumes: the deployer, or the read-only one."""
 

@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components import settings
+from components import settings, settings_reference
 from components.naming import ENVIRONMENTS, Names, NameTooLongError
 
 PROJECT = Path(__file__).parents[2]
@@ -216,3 +216,12 @@ def test_a_name_over_the_limit_is_an_error_that_names_the_setting() -> None:
     names = Names("p" * 30, "governance", "ap-southeast-2", "1" * 12)
     with pytest.raises(NameTooLongError, match="mlops:prefix"):
         names.bucket("x" * 20)
+
+
+def test_the_settings_reference_is_up_to_date_and_complete() -> None:
+    text = settings_reference.reference()
+    assert settings_reference.PATH.read_text() == text
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| `mlops:")]
+    assert len(rows) > 40
+    for row in rows:
+        assert len(row[-1]) > 5, f"{row[0]} has no meaning"
