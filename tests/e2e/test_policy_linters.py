@@ -1,0 +1,115 @@
+"""Independent linters over every policy in the stacks' state, with no unexplained finding.
+
+parliament and cloudsplaining judge what was deployed, not what the code says. A finding that is
+accepted stands in ``accepted_findings.yaml`` with its reason; one that no longer occurs fails too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import parliament
+import pytest
+import yaml
+from cloudsplaining.scan.policy_document import PolicyDocument as SplainedPolicy
+
+from tests.e2e.policy_documents import PolicyDocument, policy_documents
+
+pytestmark = pytest.mark.e2e
+
+ACCEPTED = yaml.safe_load((Path(__file__).parent / "accepted_findings.yaml").read_text())
+
+CLOUDSPLAINING = {
+    "PRIVILEGE_ESCALATION": "allows_privilege_escalation",
+    "DATA_EXFILTRATION": "allows_data_exfiltration_actions",
+    "RESOURCE_EXPOSURE": "permissions_management_without_constraints",
+    "CREDENTIALS_EXPOSURE": "credentials_exposure",
+    "SERVICE_WILDCARD": "service_wildcard",
+    "INFRASTRUCTURE_MODIFICATION": "infrastructure_modification",
+}
+
+
+@pytest.fixture(scope="module")
+def documents(platform: Any) -> list[PolicyDocument]:
+    found = [
+        document
+        for stack, deployment in platform.deployments().items()
+        for document in policy_documents(stack, deployment)
+    ]
+    assert len(found) > 50, "the stacks hold far more policies than were found"
+    return found
+
+
+def parliament_findings(document: PolicyDocument) -> set[str]:
+    # parliament prints what it does not know of; findings are what counts.
+    with contextlib.redirect_stdout(io.StringIO()):
+        policy = parliament.analyze_policy_string(
+            json.dumps(document.document), include_community_auditors=False
+        )
+        if not document.identity:
+            policy.is_valid = True
+    return {
+        finding.issue
+        for finding in policy.findings
+        if document.identity or finding.issue != "MALFORMED"
+    }
+
+
+def cloudsplaining_findings(document: PolicyDocument) -> set[str]:
+    if not document.identity or all(s["Effect"] == "Deny" for s in document.statements):
+        return set()
+    splained = SplainedPolicy(document.document)
+    return {name for name, attribute in CLOUDSPLAINING.items() if getattr(splained, attribute)}
+
+
+def is_accepted(finding: str, document: PolicyDocument) -> dict[str, Any] | None:
+    for entry in ACCEPTED:
+        if entry["finding"] == finding and any(
+            fnmatch.fnmatch(document.name, pattern) for pattern in entry["policies"]
+        ):
+            return entry
+    return None
+
+
+def test_no_finding_without_a_written_reason(documents: list[PolicyDocument]) -> None:
+    unexplained: list[str] = []
+    used: list[int] = []
+    for document in documents:
+        for finding in sorted(parliament_findings(document) | cloudsplaining_findings(document)):
+            entry = is_accepted(finding, document)
+            if entry is None:
+                unexplained.append(f"{finding}: {document.name}")
+            else:
+                used.append(id(entry))
+    assert not unexplained, "\n".join(unexplained)
+    stale = [entry for entry in ACCEPTED if id(entry) not in used]
+    assert not stale, f"no longer found, delete from accepted_findings.yaml: {stale}"
+
+
+def test_every_accepted_finding_has_a_reason() -> None:
+    for entry in ACCEPTED:
+        assert len(entry["reason"]) > 30, entry
+
+
+def test_every_statement_has_a_sid(documents: list[PolicyDocument]) -> None:
+    without = [
+        document.name for document in documents if not all(s.get("Sid") for s in document.statements)
+    ]
+    assert not without
+
+
+def test_no_wildcard_principal_without_a_condition(documents: list[PolicyDocument]) -> None:
+    open_to_all = [
+        f"{document.name}: {statement['Sid']}"
+        for document in documents
+        for statement in document.statements
+        if statement["Effect"] == "Allow"
+        and statement.get("Principal") in ("*", {"AWS": "*"}, {"AWS": ["*"]})
+        and not statement.get("Condition")
+    ]
+    assert not open_to_all
