@@ -4,7 +4,7 @@
 .venv/                              the Python environment that `make` creates
 .localcloud/                        git-ignored
   engine/<version>/                 a Pulumi CLI built from source, with its language host
-  engine/current                    link to the folder of the engine in use
+  engine/current/pulumi             link to the engine in use
   pulumi-home/                      PULUMI_HOME: plugin cache, workspaces
   instance.json                     the running emulator (localcloud.environment.Instance)
   <instance>/pulumi/                Pulumi state of that emulator instance
@@ -45,7 +45,7 @@ class Paths:
 
     @property
     def current_engine(self) -> Path:
-        """Link to the folder that holds the `pulumi` in use; stable, so it can stand on PATH."""
+        """Folder with a link to the `pulumi` in use, and nothing else; stable, for PATH."""
         return self.engines / "current"
 
     @property
