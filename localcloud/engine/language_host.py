@@ -73,7 +73,12 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
     def GetRequiredPackages(
         self, request: language_pb2.GetRequiredPackagesRequest, context: grpc.ServicerContext
     ) -> language_pb2.GetRequiredPackagesResponse:
-        """Name the resource plugins of the Pulumi packages that the program has installed."""
+        """Name the resource plugins of the Pulumi packages that the program has installed.
+
+        Where the CLI must not acquire plugins, those that are not there are left out: some commands
+        (`pulumi package get-schema`) would try to download them all the same. A program that really
+        uses one gets the CLI's error about that plugin.
+        """
         probed = self._probe(request.info, context)
         packages = [
             plugin_pb2.PackageDependency(
@@ -83,7 +88,7 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
                 server=plugin.get("server", ""),
             )
             for plugin in probed["plugins"]
-            if plugin.get("resource") and plugin.get("name")
+            if plugin.get("resource") and plugin.get("name") and _obtainable(plugin)
         ]
         return language_pb2.GetRequiredPackagesResponse(packages=packages)
 
@@ -243,6 +248,13 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
 
 def _options(info: language_pb2.ProgramInfo) -> dict[str, Any]:
     return json_format.MessageToDict(info.options)
+
+
+def _obtainable(plugin: dict[str, Any]) -> bool:
+    if os.environ.get("PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION", "").lower() != "true":
+        return True
+    home = Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi")
+    return (home / "plugins" / f"resource-{plugin['name']}-v{plugin.get('version')}").is_dir()
 
 
 def _outputs(child: subprocess.Popen[bytes]) -> Iterator[tuple[bool, bytes]]:
