@@ -18,7 +18,6 @@ import json
 import os
 import queue
 import signal
-import stat
 import subprocess
 import sys
 import threading
@@ -32,6 +31,7 @@ from google.protobuf import empty_pb2, json_format
 from pulumi.runtime.proto import language_pb2, language_pb2_grpc, plugin_pb2
 
 from localcloud.engine.build import VERSION
+from localcloud.engine.parent import end_with_the_cli, interrupt_this_process
 from localcloud.engine.programs import Children, Interpreter, InterpreterError, interpreter
 
 _ALREADY_REPORTED = 32
@@ -280,30 +280,13 @@ def _outputs(child: subprocess.Popen[bytes]) -> Iterator[tuple[bool, bytes]]:
             open_streams -= 1
 
 
-def _end_with_the_cli() -> None:
-    """Ask this process to end when the CLI, which holds the other end of its input, is gone."""
-    if not stat.S_ISFIFO(os.fstat(sys.stdin.fileno()).st_mode):
-        return  # started by hand, without a CLI
-
-    def watch() -> None:
-        while os.read(sys.stdin.fileno(), 4096):
-            pass
-        _ask_to_end()
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _ask_to_end(*_: object) -> None:
-    os.kill(os.getpid(), signal.SIGINT)
-
-
 def main() -> None:
     """Serve until told to stop."""
     # Before any thread is there: every thread and every child then has SIGINT blocked, see
     # localcloud.engine.programs, and only the `sigwait` below takes it. SIGTERM stays open, as the
     # children are ended by it, and is turned into the other.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    signal.signal(signal.SIGTERM, _ask_to_end)
+    signal.signal(signal.SIGTERM, lambda *_: interrupt_this_process())
     engine_folder, engine_address = Path(sys.argv[1]), sys.argv[-1]
     children = Children()
     server = grpc.server(
@@ -318,7 +301,7 @@ def main() -> None:
     )
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    _end_with_the_cli()
+    end_with_the_cli()
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
     signal.sigwait({signal.SIGINT})
