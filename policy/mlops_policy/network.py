@@ -1,0 +1,696 @@
+"""Network: everything in the VPC, nothing open to the internet."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pulumi_policy import Severity
+
+from mlops_policy import iam
+from mlops_policy.aws import (
+    BUCKET,
+    BUCKET_POLICY,
+    CODEBUILD,
+    DOMAIN,
+    FUNCTION,
+    JOB_DEFINITION,
+    MODEL,
+    MONITORING_SCHEDULE,
+    NOTEBOOK,
+    PIPELINE,
+    SECURITY_GROUP,
+    SUBNET,
+    TRAINING_JOB,
+    TUNING_JOB,
+    VPC,
+    VPC_ENDPOINT,
+    VPC_ENDPOINT_POLICY,
+    document,
+    endpoint_service,
+)
+from mlops_policy.model import Example, Family, Options, Resource, Stack, strings
+from mlops_policy.pipelines import jobs
+from mlops_policy.values import Block, listed
+
+FAMILY = Family("network", "Everything runs in the VPC, and nothing is open to the internet.")
+
+_ORGANIZATION = {"StringEquals": {"aws:PrincipalOrgID": "o-example1234"}}
+_CLOSED_ENDPOINT = document(
+    {
+        "Sid": "Organization",
+        "Effect": "Allow",
+        "Principal": "*",
+        "Action": "*",
+        "Resource": "*",
+        "Condition": _ORGANIZATION,
+    }
+)
+_OPEN_ENDPOINT = document({"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"})
+_VPC_CONFIG = {"subnets": ["subnet-1", "subnet-2"], "securityGroupIds": ["sg-1"]}
+
+
+@FAMILY.resource(
+    "studio-vpc-only",
+    types=[DOMAIN],
+    severity=Severity.CRITICAL,
+    title="A Studio domain sends all traffic through the VPC.",
+    why="With direct internet access a notebook sends data anywhere, past every endpoint policy.",
+    fix='set appNetworkAccessType to "VpcOnly"',
+    bad=[Example(DOMAIN, {"appNetworkAccessType": "PublicInternetOnly"}), Example(DOMAIN)],
+    good=[Example(DOMAIN, {"appNetworkAccessType": "VpcOnly"})],
+)
+def _studio_vpc_only(domain: Resource, _options: Options) -> Iterator[str]:
+    access = domain.get("appNetworkAccessType", "PublicInternetOnly")
+    if access != "VpcOnly":
+        yield f"apps of the domain reach the internet directly ({access})"
+
+
+@FAMILY.resource(
+    "studio-auth-mode",
+    types=[DOMAIN],
+    severity=Severity.HIGH,
+    title="Users come to Studio only by an allowed way of signing in.",
+    why="The company decides between IAM and IAM Identity Center; a domain cannot change it later.",
+    fix="set authMode to one of the allowed modes",
+    bad=[Example(DOMAIN, {"authMode": "Other"})],
+    good=[Example(DOMAIN, {"authMode": "IAM"}), Example(DOMAIN, {"authMode": "SSO"})],
+    options={"modes": strings("Allowed modes.", ["IAM", "SSO"])},
+)
+def _studio_auth_mode(domain: Resource, options: Options) -> Iterator[str]:
+    mode = domain.get("authMode")
+    if mode not in options["modes"]:
+        yield f"authMode {mode} is not one of {listed(options['modes'])}"
+
+
+VPC_BLOCKS: Mapping[str, tuple[tuple[str, str], ...]] = {
+    MODEL: (("", "vpcConfig"),),
+    TRAINING_JOB: (("", "vpcConfig"),),
+    TUNING_JOB: (("trainingJobDefinition", "vpcConfig"), ("trainingJobDefinitions", "vpcConfig")),
+    JOB_DEFINITION: (("", "networkConfig.vpcConfig"),),
+    MONITORING_SCHEDULE: (
+        ("monitoringScheduleConfig.monitoringJobDefinition", "networkConfig.vpcConfig"),
+    ),
+    FUNCTION: (("", "vpcConfig"),),
+    CODEBUILD: (("", "vpcConfig"),),
+    NOTEBOOK: (("", "subnetId"),),
+}
+"""Type -> (block that may be there several times, property in it that places it in a VPC)."""
+
+
+@FAMILY.resource(
+    "workloads-in-vpc",
+    types=VPC_BLOCKS,
+    severity=Severity.CRITICAL,
+    title="Jobs, models, notebooks, functions and builds run in a VPC.",
+    why="Outside of a VPC they reach the internet, and buckets bound to it refuse them.",
+    fix="give it private subnets and a security group",
+    bad=[
+        Example(MODEL, {"executionRoleArn": "arn:aws:iam::111122223333:role/model"}),
+        Example(FUNCTION, {"runtime": "python3.13"}),
+        Example(NOTEBOOK, {"instanceType": "ml.t3.medium"}),
+        Example(JOB_DEFINITION, {"networkConfig": {"enableNetworkIsolation": True}}),
+    ],
+    good=[
+        Example(MODEL, {"vpcConfig": _VPC_CONFIG}),
+        Example(NOTEBOOK, {"subnetId": "subnet-1"}),
+        Example(JOB_DEFINITION, {"networkConfig": {"vpcConfig": _VPC_CONFIG}}),
+    ],
+)
+def _workloads_in_vpc(workload: Resource, _options: Options) -> Iterator[str]:
+    for path, key in VPC_BLOCKS[workload.type]:
+        for block in workload.blocks(path):
+            if not block.has(key):
+                yield f"it runs outside of a VPC: {key} is not set"
+
+
+@FAMILY.resource(
+    "pipeline-jobs-in-vpc",
+    types=[PIPELINE],
+    severity=Severity.CRITICAL,
+    title="The jobs of a SageMaker pipeline run in a VPC.",
+    why="Each step starts a job of its own; one without network settings runs outside of the VPC.",
+    fix="give the step a NetworkConfig (processing) or VpcConfig (training, tuning, models)",
+    bad=[
+        Example(
+            PIPELINE,
+            {
+                "pipelineDefinition": json.dumps(
+                    {"Steps": [{"Name": "Train", "Type": "Training", "Arguments": {}}]}
+                )
+            },
+        )
+    ],
+    good=[
+        Example(
+            PIPELINE,
+            {
+                "pipelineDefinition": json.dumps(
+                    {
+                        "Steps": [
+                            {
+                                "Name": "Train",
+                                "Type": "Training",
+                                "Arguments": {"VpcConfig": {"Subnets": ["subnet-1"]}},
+                            }
+                        ]
+                    }
+                )
+            },
+        )
+    ],
+)
+def _pipeline_jobs_in_vpc(pipeline: Resource, _options: Options) -> Iterator[str]:
+    for job in jobs(pipeline):
+        if job.takes_vpc and not job.vpc:
+            yield f"step {job.name} ({job.kind}) runs outside of a VPC"
+
+
+@FAMILY.resource(
+    "notebook-no-internet",
+    types=[NOTEBOOK],
+    severity=Severity.CRITICAL,
+    title="A notebook instance has no direct way to the internet.",
+    why="A subnet alone is not enough: direct internet access is on unless it is turned off.",
+    fix='set directInternetAccess to "Disabled"',
+    bad=[Example(NOTEBOOK, {"subnetId": "subnet-1"})],
+    good=[Example(NOTEBOOK, {"subnetId": "subnet-1", "directInternetAccess": "Disabled"})],
+)
+def _notebook_no_internet(notebook: Resource, _options: Options) -> Iterator[str]:
+    if notebook.get("directInternetAccess", "Enabled") != "Disabled":
+        yield "it reaches the internet directly"
+
+
+SUBNET_LISTS: Mapping[str, str] = {
+    DOMAIN: "subnetIds",
+    MODEL: "vpcConfig.subnets",
+    TRAINING_JOB: "vpcConfig.subnets",
+    JOB_DEFINITION: "networkConfig.vpcConfig.subnets",
+    FUNCTION: "vpcConfig.subnetIds",
+    CODEBUILD: "vpcConfig.subnets",
+    VPC_ENDPOINT: "subnetIds",
+}
+"""Type -> the list of its subnets."""
+
+
+@FAMILY.resource(
+    "two-subnets",
+    types=SUBNET_LISTS,
+    severity=Severity.MEDIUM,
+    title="What runs in the VPC is given at least two subnets.",
+    why="With one subnet the loss of its zone stops it.",
+    fix="name subnets of at least two availability zones",
+    bad=[
+        Example(DOMAIN, {"subnetIds": ["subnet-1"]}),
+        Example(MODEL, {"vpcConfig": {"subnets": ["subnet-1"], "securityGroupIds": ["sg-1"]}}),
+    ],
+    good=[
+        Example(DOMAIN, {"subnetIds": ["subnet-1", "subnet-2"]}),
+        Example(VPC_ENDPOINT, {"serviceName": "com.amazonaws.eu-west-1.s3"}),
+    ],
+)
+def _two_subnets(resource: Resource, _options: Options) -> Iterator[str]:
+    path = SUBNET_LISTS[resource.type]
+    block, _, _key = path.rpartition(".")
+    if (resource.has(block) if block else resource.has(path)) and resource.count(path) < 2:
+        yield f"{path} names fewer than two subnets"
+
+
+def _private_subnets(zones: int) -> list[Example]:
+    return [
+        Example(VPC, {"cidrBlock": "10.0.0.0/16"}, "vpc"),
+        *(
+            Example(
+                SUBNET,
+                {"vpcId": "${vpc.id}", "availabilityZone": f"eu-west-1{'ab'[i % zones]}"},
+                f"private-{i}",
+            )
+            for i in range(2)
+        ),
+    ]
+
+
+@FAMILY.stack(
+    "vpc-two-zones",
+    subjects=[VPC],
+    severity=Severity.MEDIUM,
+    title="A VPC has subnets in at least two availability zones.",
+    why="One zone is one building; VPC endpoints and Studio need more than one to survive it.",
+    fix="add subnets in another availability zone",
+    bad=[_private_subnets(1), [Example(VPC, {"cidrBlock": "10.0.0.0/16"}, "vpc")]],
+    good=[_private_subnets(2)],
+)
+def _vpc_two_zones(vpc: Resource, stack: Stack, _options: Options) -> Iterator[str]:
+    own = [subnet for subnet in stack.of(SUBNET) if stack.refers(subnet, "vpcId", vpc)]
+    zones = {
+        subnet.get("availabilityZone") or subnet.get("availabilityZoneId") or subnet.name
+        for subnet in own
+    }
+    if len(zones) < 2:
+        yield f"its subnets lie in fewer than two availability zones ({listed(zones) or 'none'})"
+
+
+@FAMILY.resource(
+    "vpc-dns",
+    types=[VPC],
+    severity=Severity.MEDIUM,
+    title="A VPC resolves names and gives them to what is in it.",
+    why="Without both settings, private DNS of VPC endpoints does not work.",
+    fix="set enableDnsHostnames to true and leave enableDnsSupport on",
+    bad=[
+        Example(VPC, {"cidrBlock": "10.0.0.0/16"}),
+        Example(VPC, {"enableDnsHostnames": True, "enableDnsSupport": False}),
+    ],
+    good=[Example(VPC, {"enableDnsHostnames": True})],
+)
+def _vpc_dns(vpc: Resource, _options: Options) -> Iterator[str]:
+    if not vpc.get("enableDnsHostnames", False):
+        yield "enableDnsHostnames is off"
+    if not vpc.get("enableDnsSupport", True):
+        yield "enableDnsSupport is off"
+
+
+FLOW_LOG = "aws:ec2/flowLog:FlowLog"
+
+
+@FAMILY.stack(
+    "vpc-flow-logs",
+    subjects=[VPC],
+    severity=Severity.HIGH,
+    title="Every VPC records all traffic in flow logs.",
+    why="Without flow logs nobody can tell afterwards what left the network.",
+    fix='add an aws.ec2.FlowLog for the VPC with trafficType "ALL"',
+    bad=[
+        [Example(VPC, name="vpc")],
+        [
+            Example(VPC, name="vpc"),
+            Example(FLOW_LOG, {"vpcId": "${vpc.id}", "trafficType": "REJECT"}, "flow"),
+        ],
+    ],
+    good=[
+        [
+            Example(VPC, name="vpc"),
+            Example(FLOW_LOG, {"vpcId": "${vpc.id}", "trafficType": "ALL"}, "flow"),
+        ]
+    ],
+)
+def _vpc_flow_logs(vpc: Resource, stack: Stack, _options: Options) -> Iterator[str]:
+    logs = [log for log in stack.of(FLOW_LOG) if stack.refers(log, "vpcId", vpc)]
+    if not any(log.get("trafficType") == "ALL" for log in logs):
+        yield "no flow log records all of its traffic"
+
+
+_EVERYWHERE = frozenset({"0.0.0.0/0", "::/0"})
+DEFAULT_SECURITY_GROUP = "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup"
+SECURITY_GROUP_RULE = "aws:ec2/securityGroupRule:SecurityGroupRule"
+INGRESS_RULE = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
+
+
+@FAMILY.resource(
+    "no-open-ingress",
+    types=[SECURITY_GROUP, DEFAULT_SECURITY_GROUP, SECURITY_GROUP_RULE, INGRESS_RULE],
+    severity=Severity.CRITICAL,
+    title="No security group lets the whole internet in.",
+    why="An open port is found within minutes.",
+    fix="name the security group or the address block that needs access",
+    bad=[
+        Example(INGRESS_RULE, {"cidrIpv4": "0.0.0.0/0", "ipProtocol": "tcp"}),
+        Example(SECURITY_GROUP, {"ingress": [{"protocol": "-1", "ipv6CidrBlocks": ["::/0"]}]}),
+        Example(SECURITY_GROUP_RULE, {"type": "ingress", "cidrBlocks": ["0.0.0.0/0"]}),
+    ],
+    good=[
+        Example(INGRESS_RULE, {"referencedSecurityGroupId": "sg-1", "ipProtocol": "tcp"}),
+        Example(SECURITY_GROUP, {"ingress": [{"protocol": "tcp", "cidrBlocks": ["10.0.0.0/16"]}]}),
+        Example(SECURITY_GROUP_RULE, {"type": "egress", "cidrBlocks": ["0.0.0.0/0"]}),
+    ],
+)
+def _no_open_ingress(resource: Resource, _options: Options) -> Iterator[str]:
+    for cidr in _ingress(resource):
+        if cidr in _EVERYWHERE:
+            yield f"ingress is open to {cidr}"
+
+
+def _ingress(resource: Resource) -> Iterator[str]:
+    if resource.type == INGRESS_RULE:
+        for key in ("cidrIpv4", "cidrIpv6"):
+            if resource.has(key):
+                yield resource.get(key)
+        return
+    rules: list[Block] = [resource]
+    if resource.type != SECURITY_GROUP_RULE:
+        rules = resource.blocks("ingress")
+    elif resource.get("type") != "ingress":
+        return
+    for rule in rules:
+        yield from rule.strings("cidrBlocks")
+        yield from rule.strings("ipv6CidrBlocks")
+
+
+@FAMILY.stack(
+    "default-security-group-closed",
+    subjects=[VPC],
+    severity=Severity.HIGH,
+    title="The default security group of every VPC has no rules.",
+    why="What is made without a security group gets the default one, which lets its members talk.",
+    fix="add an aws.ec2.DefaultSecurityGroup for the VPC with no ingress and no egress",
+    bad=[
+        [Example(VPC, name="vpc")],
+        [
+            Example(VPC, name="vpc"),
+            Example(
+                DEFAULT_SECURITY_GROUP,
+                {"vpcId": "${vpc.id}", "ingress": [{"protocol": "-1", "self": True}]},
+                "default",
+            ),
+        ],
+    ],
+    good=[
+        [
+            Example(VPC, name="vpc"),
+            Example(DEFAULT_SECURITY_GROUP, {"vpcId": "${vpc.id}"}, "default"),
+        ]
+    ],
+)
+def _default_group_closed(vpc: Resource, stack: Stack, _options: Options) -> Iterator[str]:
+    groups = [
+        group for group in stack.of(DEFAULT_SECURITY_GROUP) if stack.refers(group, "vpcId", vpc)
+    ]
+    if not groups:
+        yield "its default security group keeps the rules that AWS gives it"
+    for group in groups:
+        if group.count("ingress") or group.count("egress"):
+            yield f"its default security group {group.name} has rules"
+
+
+@FAMILY.resource(
+    "endpoint-policy-present",
+    types=[VPC_ENDPOINT],
+    severity=Severity.HIGH,
+    title="A VPC endpoint is made with a policy of its own.",
+    why="The policy that AWS puts on allows everything, to accounts of strangers as well.",
+    fix="set policy to a document that is bound to the organisation's accounts",
+    bad=[Example(VPC_ENDPOINT, {"serviceName": "com.amazonaws.eu-west-1.sts"})],
+    good=[
+        Example(
+            VPC_ENDPOINT,
+            {"serviceName": "com.amazonaws.eu-west-1.sts", "policy": _CLOSED_ENDPOINT},
+        )
+    ],
+    options={"without_policy": strings("Services whose endpoints take no policy.", [])},
+)
+def _endpoint_policy_present(endpoint: Resource, options: Options) -> Iterator[str]:
+    if endpoint.has("policy"):
+        return
+    service = endpoint_service(endpoint.get("serviceName", ""))
+    if service not in options["without_policy"]:
+        yield f"the endpoint of {service} has no policy, so it allows everything"
+
+
+_COMPANY_KEYS = frozenset(
+    {"aws:principalorgid", "aws:principalorgpaths", "aws:principalaccount", "aws:principalarn"}
+)
+
+
+@FAMILY.resource(
+    "endpoint-policy-bounded",
+    types=[VPC_ENDPOINT, VPC_ENDPOINT_POLICY],
+    severity=Severity.HIGH,
+    title="The policy of a VPC endpoint is bound to the company's accounts.",
+    why="Else anybody's credentials can carry data through it into a stranger's account.",
+    fix="add a condition on aws:PrincipalOrgID, aws:PrincipalAccount, aws:ResourceOrgID or "
+    "aws:ResourceAccount, or name the resources",
+    bad=[Example(VPC_ENDPOINT, {"policy": _OPEN_ENDPOINT})],
+    good=[Example(VPC_ENDPOINT, {"policy": _CLOSED_ENDPOINT})],
+)
+def _endpoint_policy_bounded(endpoint: Resource, _options: Options) -> Iterator[str]:
+    policy = endpoint.document("policy")
+    for statement in policy.allows if policy else ():
+        named = (
+            not statement.any_principal and statement.principals and (not statement.not_principals)
+        )
+        bound = statement.bound_by(_COMPANY_KEYS | iam.OWNER_KEYS)
+        if not bound and not named and statement.any_resource:
+            yield f"{statement.label} allows any account to reach any resource"
+
+
+@FAMILY.resource(
+    "endpoint-private-dns",
+    types=[VPC_ENDPOINT],
+    severity=Severity.MEDIUM,
+    title="Interface endpoints answer for the service's public name.",
+    why="Without private DNS, SDKs resolve the public address and go around the endpoint.",
+    fix="set privateDnsEnabled to true",
+    bad=[Example(VPC_ENDPOINT, {"vpcEndpointType": "Interface"})],
+    good=[
+        Example(VPC_ENDPOINT, {"vpcEndpointType": "Interface", "privateDnsEnabled": True}),
+        Example(VPC_ENDPOINT, {"vpcEndpointType": "Gateway"}),
+    ],
+)
+def _endpoint_private_dns(endpoint: Resource, _options: Options) -> Iterator[str]:
+    if endpoint.get("vpcEndpointType", "Gateway") == "Interface" and not endpoint.get(
+        "privateDnsEnabled", False
+    ):
+        yield "private DNS is off"
+
+
+REQUIRED_ENDPOINTS = (
+    "ecr.api",
+    "ecr.dkr",
+    "kms",
+    "logs",
+    "monitoring",
+    "s3",
+    "sagemaker.api",
+    "sagemaker.runtime",
+    "sts",
+)
+
+
+def _with_endpoints(*services: str) -> list[Example]:
+    return [
+        Example(VPC, name="vpc"),
+        *(
+            Example(
+                VPC_ENDPOINT,
+                {
+                    "vpcId": "${vpc.id}",
+                    "serviceName": f"com.amazonaws.eu-west-1.{service}",
+                    "policy": _CLOSED_ENDPOINT,
+                },
+                service.replace(".", "-"),
+            )
+            for service in services
+        ),
+    ]
+
+
+@FAMILY.stack(
+    "required-endpoints",
+    subjects=[VPC],
+    severity=Severity.HIGH,
+    title="A VPC has an endpoint for each service that ML work needs.",
+    why="A missing endpoint either fails late, in a job, or sends the traffic over the internet.",
+    fix="add a VPC endpoint, with a policy, for each service that is named",
+    bad=[_with_endpoints("s3", "sts")],
+    good=[_with_endpoints(*REQUIRED_ENDPOINTS)],
+    options={"services": strings("Services that must have an endpoint.", REQUIRED_ENDPOINTS)},
+)
+def _required_endpoints(vpc: Resource, stack: Stack, options: Options) -> Iterator[str]:
+    present = {
+        endpoint_service(endpoint.get("serviceName", ""))
+        for endpoint in stack.of(VPC_ENDPOINT)
+        if stack.refers(endpoint, "vpcId", vpc)
+    }
+    missing = set(options["services"]) - present
+    if missing:
+        yield f"it has no endpoint for {listed(missing)}"
+
+
+ROUTE = "aws:ec2/route:Route"
+ROUTE_TABLE = "aws:ec2/routeTable:RouteTable"
+ROUTE_TABLE_ASSOCIATION = "aws:ec2/routeTableAssociation:RouteTableAssociation"
+
+
+@FAMILY.resource(
+    "subnet-no-public-addresses",
+    types=[SUBNET],
+    severity=Severity.HIGH,
+    title="No subnet hands out public addresses.",
+    why="A public address makes anything that is started in the subnet reachable from outside.",
+    fix="leave mapPublicIpOnLaunch out, or set it to false",
+    bad=[Example(SUBNET, {"mapPublicIpOnLaunch": True})],
+    good=[Example(SUBNET, {"mapPublicIpOnLaunch": False}), Example(SUBNET)],
+)
+def _no_public_addresses(subnet: Resource, _options: Options) -> Iterator[str]:
+    if subnet.get("mapPublicIpOnLaunch", False):
+        yield "what starts in it gets a public address"
+
+
+_PUBLIC = [
+    Example(VPC, name="vpc"),
+    Example("aws:ec2/internetGateway:InternetGateway", {"vpcId": "${vpc.id}"}, "gateway"),
+    Example(SUBNET, {"vpcId": "${vpc.id}"}, "public"),
+    Example(SUBNET, {"vpcId": "${vpc.id}"}, "private"),
+    Example(ROUTE_TABLE, {"vpcId": "${vpc.id}"}, "to-internet"),
+    Example(
+        ROUTE,
+        {
+            "routeTableId": "${to-internet.id}",
+            "destinationCidrBlock": "0.0.0.0/0",
+            "gatewayId": "${gateway.id}",
+        },
+        "internet",
+    ),
+    Example(
+        ROUTE_TABLE_ASSOCIATION,
+        {"subnetId": "${public.id}", "routeTableId": "${to-internet.id}"},
+        "public",
+    ),
+]
+
+
+@FAMILY.stack(
+    "ml-not-in-public-subnets",
+    subjects=[DOMAIN, NOTEBOOK, VPC_ENDPOINT],
+    severity=Severity.HIGH,
+    title="ML workloads do not lie in subnets with a route to an internet gateway.",
+    why="A public subnet is one address away from being reachable.",
+    fix="name private subnets",
+    bad=[[*_PUBLIC, Example(DOMAIN, {"subnetIds": ["${public.id}"]}, "studio")]],
+    good=[[*_PUBLIC, Example(DOMAIN, {"subnetIds": ["${private.id}"]}, "studio")]],
+)
+def _not_in_public_subnets(workload: Resource, stack: Stack, _options: Options) -> Iterator[str]:
+    key = "subnetId" if workload.type == NOTEBOOK else "subnetIds"
+    if not workload.has(key):
+        return
+    for subnet in stack.of(SUBNET):
+        if stack.refers(workload, key, subnet) and _is_public(subnet, stack):
+            yield f"it lies in subnet {subnet.name}, which has a route to an internet gateway"
+
+
+def _is_public(subnet: Resource, stack: Stack) -> bool:
+    tables = [
+        table
+        for association in stack.of(ROUTE_TABLE_ASSOCIATION)
+        if association.has("subnetId") and stack.refers(association, "subnetId", subnet)
+        for table in stack.of(ROUTE_TABLE)
+        if stack.refers(association, "routeTableId", table)
+    ]
+    for table in tables:
+        routes: list[Block] = list(table.blocks("routes"))
+        routes += [r for r in stack.of(ROUTE) if stack.refers(r, "routeTableId", table)]
+        if any(_to_internet(route) for route in routes):
+            return True
+    return False
+
+
+def _to_internet(route: Block) -> bool:
+    # A default route by gatewayId can only lead to an internet gateway or a virtual private one.
+    cidrs = [route.get(key) for key in ("cidrBlock", "destinationCidrBlock") if route.has(key)]
+    return any(cidr in _EVERYWHERE for cidr in cidrs) and route.has("gatewayId")
+
+
+FUNCTION_URL = "aws:lambda/functionUrl:FunctionUrl"
+
+
+@FAMILY.resource(
+    "function-url-authenticated",
+    types=[FUNCTION_URL],
+    severity=Severity.CRITICAL,
+    title="A function's URL asks for IAM credentials.",
+    why="Without them anybody on the internet can call the function.",
+    fix='set authorizationType to "AWS_IAM"',
+    bad=[Example(FUNCTION_URL, {"authorizationType": "NONE"})],
+    good=[Example(FUNCTION_URL, {"authorizationType": "AWS_IAM"})],
+)
+def _function_url(url: Resource, _options: Options) -> Iterator[str]:
+    if url.get("authorizationType", "NONE") != "AWS_IAM":
+        yield "anybody can call the function"
+
+
+_DATA_BUCKETS = ("*-data", "*-models", "*-artifacts", "*-features")
+
+
+def _deny_outside(**condition: Any) -> str:
+    return document(
+        {
+            "Sid": "DenyNoVPC",
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": ["s3:GetObject", "s3:PutObject", "s3:ListBucket"],
+            "Resource": ["arn:aws:s3:::acme-data", "arn:aws:s3:::acme-data/*"],
+            "Condition": condition,
+        }
+    )
+
+
+_DATA = Example(BUCKET, {"bucket": "acme-data"}, "data")
+
+
+@FAMILY.stack(
+    "data-buckets-vpc-only",
+    subjects=[BUCKET],
+    severity=Severity.CRITICAL,
+    title="Data buckets refuse requests that do not come through a VPC endpoint.",
+    why="Stolen credentials are of no use outside of the VPC, to administrators neither.",
+    fix="add a bucket policy that denies s3:GetObject and s3:PutObject to everybody unless "
+    "aws:sourceVpce is one of the company's endpoints",
+    bad=[
+        [_DATA],
+        [
+            _DATA,
+            Example(
+                BUCKET_POLICY,
+                {
+                    "bucket": "${data.bucket}",
+                    "policy": _deny_outside(Bool={"aws:SecureTransport": "false"}),
+                },
+                "policy",
+            ),
+        ],
+    ],
+    good=[
+        [
+            _DATA,
+            Example(
+                BUCKET_POLICY,
+                {
+                    "bucket": "${data.bucket}",
+                    "policy": _deny_outside(
+                        StringNotEquals={"aws:sourceVpce": ["vpce-1"]},
+                        Bool={"aws:ViaAWSService": "false"},
+                    ),
+                },
+                "policy",
+            ),
+        ],
+        [Example(BUCKET, {"bucket": "acme-logs"}, "logs")],
+    ],
+    options={
+        "buckets": strings("Names (patterns with `*`) of buckets that hold data.", _DATA_BUCKETS)
+    },
+)
+def _data_buckets(bucket: Resource, stack: Stack, options: Options) -> Iterator[str]:
+    if not bucket.named(options["buckets"], "bucket"):
+        return
+    policies = [p for p in stack.of(BUCKET_POLICY) if stack.refers(p, "bucket", bucket)]
+    if not policies:
+        yield "it has no bucket policy, so any network may be used"
+    for policy in policies:
+        text = policy.document("policy")
+        if text is None or not any(_denies_outside(statement) for statement in text.denies):
+            yield f"its bucket policy {policy.name} does not deny requests from outside the VPC"
+
+
+def _denies_outside(statement: iam.Statement) -> bool:
+    return (
+        statement.any_principal
+        and statement.covers("s3:GetObject")
+        and statement.covers("s3:PutObject")
+        and any(
+            condition.operator in ("stringnotequals", "stringnotlike")
+            for key in ("aws:sourceVpce", "aws:sourceVpc")
+            for condition in statement.conditions_on(key)
+        )
+    )

@@ -1,0 +1,208 @@
+"""Cases beyond the examples: where a rule is easily fooled, or easily too strict."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from harness import UNKNOWN, run
+from mlops_policy.aws import NVME_INSTANCE_TYPES, document, endpoint_service, has_nvme
+from mlops_policy.documents import IAM_POLICY
+from mlops_policy.model import Example, ResourceRule
+from mlops_policy.registry import RULES
+
+BY_NAME = {rule.name: rule for rule in RULES}
+ROLE = "aws:iam/role:Role"
+DOMAIN = "aws:sagemaker/domain:Domain"
+BUCKET_POLICY = "aws:s3/bucketPolicy:BucketPolicy"
+ENDPOINTS = "aws:sagemaker/endpointConfiguration:EndpointConfiguration"
+KEY_ARN = "arn:aws:kms:eu-west-1:111122223333:key/1"
+
+
+def allow(**elements: Any) -> str:
+    return document({"Sid": "S", "Effect": "Allow", "Resource": "*", **elements})
+
+
+REFUSED = [
+    # A policy may also be given as an object; the provider renders it.
+    ("no-administrator-policy", IAM_POLICY,
+     {"policy": {"Statement": [{"Effect": "Allow", "Action": ["*"], "Resource": ["*"]}]}}),
+    ("no-administrator-policy", IAM_POLICY, {"policy": allow(Action="*:*")}),
+    ("no-administrator-policy", IAM_POLICY, {"policy": "not a document"}),
+    ("pass-role-bounded", IAM_POLICY, {"policy": allow(Action="iam:Pass*")}),
+    ("pass-role-bounded", IAM_POLICY,
+     {"policy": allow(Action="iam:PassRole", Resource="arn:aws:iam::111122223333:role/*",
+                      Condition={"StringEquals": {"iam:PassedToService": "a.amazonaws.com"}})}),
+    ("pass-role-bounded", IAM_POLICY,
+     {"policy": allow(Action="iam:PassRole", Resource="arn:aws:iam::111122223333:role/jobs",
+                      Condition={"StringLike": {"iam:PassedToService": "*"}})}),
+    ("no-wildcard-principal", BUCKET_POLICY,
+     {"policy": allow(Action="s3:*", NotPrincipal={"AWS": "111122223333"})}),
+    ("no-wildcard-principal", BUCKET_POLICY,
+     {"policy": allow(Action="s3:*", Principal="*",
+                      Condition={"StringNotEquals": {"aws:SourceVpce": "vpce-1"}})}),
+    ("oidc-trust-bounded", ROLE,
+     {"assumeRolePolicy": document({"Effect": "Allow", "Action": "sts:AssumeRoleWithWebIdentity",
+      "Principal": {"Federated": "arn:aws:iam::111122223333:oidc-provider/example.com"},
+      "Condition": {"StringEquals": {"example.com:aud": "sts.amazonaws.com"},
+                    "StringLike": {"example.com:sub": "repo:acme/platform:*"}}})}),
+    ("oidc-trust-bounded", ROLE,
+     {"assumeRolePolicy": document({"Effect": "Allow", "Action": "sts:AssumeRoleWithWebIdentity",
+      "Principal": {"Federated": "arn:aws:iam::111122223333:oidc-provider/example.com"},
+      "Condition": {"StringEquals": {"example.com:aud": "sts.amazonaws.com"},
+                    "StringLike": {"example.com:sub": "*"}}})}),
+    # One variant on EBS is enough to need the key, unless another cannot take it.
+    ("sagemaker-customer-key", ENDPOINTS,
+     {"productionVariants": [{"instanceType": "ml.m5.large"}]}),
+    ("sagemaker-customer-key", ENDPOINTS,
+     {"kmsKeyArn": KEY_ARN, "asyncInferenceConfig": {"outputConfig": {"s3OutputPath": "s3://a"}}}),
+    ("sagemaker-customer-key", DOMAIN,
+     {"kmsKeyId": KEY_ARN,
+      "defaultUserSettings": {"sharingSettings": {"notebookOutputOption": "Allowed"}}}),
+    ("two-subnets", DOMAIN, {"subnetIds": [UNKNOWN]}),
+    ("workloads-in-vpc", "aws:sagemaker/monitoringSchedule:MonitoringSchedule",
+     {"monitoringScheduleConfig": {"monitoringJobDefinition": {"roleArn": UNKNOWN}}}),
+    ("public-access-blocked", "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock",
+     {"bucket": UNKNOWN, "blockPublicAcls": True}),
+    ("required-tags", "aws:s3/bucket:Bucket", {"bucket": UNKNOWN, "tags": {"owner": UNKNOWN}}),
+    ("no-open-ingress", "aws:ec2/securityGroup:SecurityGroup",
+     {"ingress": [{"cidrBlocks": ["10.0.0.0/8"]}, {"cidrBlocks": ["10.0.0.0/8", "0.0.0.0/0"]}]}),
+    ("endpoint-policy-bounded", "aws:ec2/vpcEndpoint:VpcEndpoint",
+     {"policy": allow(Action="s3:*", Principal="*",
+                      Condition={"StringEqualsIfExists": {"aws:PrincipalOrgID": "o-1"}})}),
+]  # fmt: skip
+
+ACCEPTED = [
+    ("pass-role-bounded", IAM_POLICY, {"policy": allow(Action=["iam:Get*", "s3:*"])}),
+    ("no-whole-service", IAM_POLICY,
+     {"policy": allow(Action="kms:*",
+                      Condition={"StringEquals": {"aws:ResourceAccount": "111122223333"}})}),
+    ("no-wildcard-principal", BUCKET_POLICY,
+     {"policy": document({"Effect": "Deny", "Principal": "*", "Action": "*", "Resource": "*"})}),
+    ("service-principal-bounded", "aws:kms/key:Key",
+     {"policy": allow(Action="kms:Encrypt*",
+                      Principal={"Service": "logs.eu-west-1.amazonaws.com"},
+                      Condition={"ArnEquals": {"kms:EncryptionContext:aws:logs:arn":
+                                 "arn:aws:logs:eu-west-1:111122223333:log-group:*"}})}),
+    ("sagemaker-customer-key", DOMAIN,
+     {"kmsKeyId": UNKNOWN,
+      "defaultUserSettings": {"sharingSettings": {"notebookOutputOption": "Disabled"}}}),
+    ("role-boundary", ROLE, {"permissionsBoundary": UNKNOWN}),
+    ("two-subnets", DOMAIN, {"subnetIds": [UNKNOWN, UNKNOWN]}),
+    ("key-policy-present", "aws:kms/key:Key", {"policy": UNKNOWN}),
+    ("required-tags", "aws:s3/bucket:Bucket",
+     {"tags": {"owner": UNKNOWN, "cost-centre": UNKNOWN, "environment": UNKNOWN}}),
+    ("endpoint-policy-bounded", "aws:ec2/vpcEndpoint:VpcEndpoint",
+     {"policy": allow(Action="s3:GetObject", Principal="*",
+                      Resource="arn:aws:s3:::prod-eu-west-1-starport-layer-bucket/*")}),
+    ("trust-bounded", ROLE,
+     {"assumeRolePolicy": document({"Effect": "Allow", "Action": "sts:AssumeRole",
+      "Principal": {"AWS": "arn:aws:iam::444455556666:root"},
+      "Condition": {"StringEquals": {"aws:PrincipalTag/persona": "ml-engineer"}}})}),
+]  # fmt: skip
+
+PUT_OFF = [
+    ("tls-only", BUCKET_POLICY, {"policy": UNKNOWN}),
+    ("studio-vpc-only", DOMAIN, {"appNetworkAccessType": UNKNOWN}),
+    ("no-administrator-policy", ROLE, {"inlinePolicies": [{"policy": UNKNOWN}]}),
+    ("required-tags", "aws:s3/bucket:Bucket", {"tags": UNKNOWN}),
+    ("pipeline-jobs-in-vpc", "aws:sagemaker/pipeline:Pipeline", {"pipelineDefinition": UNKNOWN}),
+    ("two-subnets", DOMAIN, {"subnetIds": UNKNOWN}),
+    ("workloads-in-vpc", "aws:sagemaker/dataQualityJobDefinition:DataQualityJobDefinition",
+     {"networkConfig": UNKNOWN}),
+]  # fmt: skip
+
+
+def rule(name: str) -> ResourceRule:
+    found = BY_NAME[name]
+    assert isinstance(found, ResourceRule)
+    return found
+
+
+def of(cases: list[Any]) -> Any:
+    named = [pytest.param(*case, id=f"{case[0]}-{index}") for index, case in enumerate(cases)]
+    return pytest.mark.parametrize(("name", "type_", "properties"), named)
+
+
+@of(REFUSED)
+def test_refused(name: str, type_: str, properties: dict[str, Any]) -> None:
+    assert run(rule(name), Example(type_, properties)).violations
+
+
+@of(ACCEPTED)
+def test_accepted(name: str, type_: str, properties: dict[str, Any]) -> None:
+    outcome = run(rule(name), Example(type_, properties))
+
+    assert outcome.violations == []
+    assert outcome.put_off is None
+
+
+@of(PUT_OFF)
+def test_put_off_with_the_reason(name: str, type_: str, properties: dict[str, Any]) -> None:
+    outcome = run(rule(name), Example(type_, properties))
+
+    assert outcome.violations == []
+    assert outcome.put_off
+    assert "not known until the update" in outcome.put_off
+
+
+def test_an_instance_type_is_known_as_nvme_or_not() -> None:
+    with_nvme = ["g5.xlarge", "g4dn.xlarge", "p4d.24xlarge", "p4de.24xlarge", "c6id.large",
+                 "m5d.large", "r5d.large", "g6.xlarge", "p5.48xlarge", "trn1.2xlarge",
+                 "m7gd.large", "g4ad.xlarge"]  # fmt: skip
+    without = ["m5.large", "t3.medium", "c5.xlarge", "m6i.large", "inf2.xlarge", "p3.2xlarge",
+               "r5.large", "m7g.large", "c5n.large", "g5g.xlarge"]  # fmt: skip
+
+    assert [kind for kind in with_nvme if not has_nvme(f"ml.{kind}")] == []
+    assert [kind for kind in without if has_nvme(f"ml.{kind}")] == []
+    assert len(set(NVME_INSTANCE_TYPES)) == len(NVME_INSTANCE_TYPES)
+
+
+@pytest.mark.parametrize(
+    ("name", "service"),
+    [
+        ("com.amazonaws.eu-west-1.s3", "s3"),
+        ("com.amazonaws.eu-west-1.ecr.dkr", "ecr.dkr"),
+        ("com.amazonaws.eu-west-1.sagemaker.api", "sagemaker.api"),
+        ("aws.sagemaker.eu-west-1.studio", "studio"),
+    ],
+)
+def test_the_service_of_an_endpoint(name: str, service: str) -> None:
+    assert endpoint_service(name) == service
+
+
+def test_every_job_of_a_pipeline_is_looked_at_also_below_a_condition() -> None:
+    bare = {"Name": "Evaluate", "Type": "Processing", "Arguments": {}}
+    steps = [{"Name": "If", "Type": "Condition", "Arguments": {"IfSteps": [bare],
+              "ElseSteps": [{**bare, "Name": "Again"}]}}]  # fmt: skip
+    pipeline = Example(
+        "aws:sagemaker/pipeline:Pipeline", {"pipelineDefinition": json.dumps({"Steps": steps})}
+    )
+
+    violations = run(rule("pipeline-jobs-in-vpc"), pipeline).violations
+
+    assert len(violations) == 2
+    assert "Evaluate" in violations[0]
+    assert "Again" in violations[1]
+
+
+def test_a_type_of_many_instances_comes_from_the_configuration() -> None:
+    notebook = Example(
+        "aws:sagemaker/notebookInstance:NotebookInstance", {"instanceType": "ml.p4d.24xlarge"}
+    )
+
+    assert run(rule("instance-types"), notebook, config={"types": ["ml.p4d.*"]}).violations == []
+
+
+def test_production_is_stricter_by_the_name_of_the_stack() -> None:
+    logs = {"retentionInDays": 90}
+    group = "aws:cloudwatch/logGroup:LogGroup"
+
+    assert run(rule("log-retention"), Example(group, logs, stack="preprod")).violations == []
+    assert run(rule("log-retention"), Example(group, logs, stack="acme-prod")).violations
+    assert run(
+        rule("log-retention"),
+        Example(group, logs, stack="live"),
+        config={"production_stacks": ["live"]},
+    ).violations
