@@ -27,9 +27,11 @@ from localcloud.engine.progress import Progress
 VERSION = ".".join(str(part) for part in MINIMUM_VERSION)
 
 SOURCE = Path(__file__).parent / "go"
-"""Our Go module: go.mod, go.sum, and the name of the command."""
+"""Our Go module: go.mod and go.sum, and a small command of ours."""
 
-_COMMAND = "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"
+_COMMANDS = ("github.com/pulumi/pulumi/pkg/v3/cmd/pulumi", "./pulumi-python-generate")
+"""The CLI, and the code generator that our language host calls for `pulumi import`."""
+
 _SDK = "github.com/pulumi/pulumi/sdk/v3"
 _LINKER_FLAGS = f"-s -w -X {_SDK}/go/common/version.Version=v{VERSION}"
 
@@ -48,8 +50,9 @@ _CHECKSUM_FAILURES = re.compile(r"checksum mismatch|SECURITY ERROR|missing go.su
 def source_key() -> str:
     """Identify what a build would make: its version and the checksums of all it is made of."""
     digest = hashlib.sha256(_LINKER_FLAGS.encode())
-    for name in ("go.mod", "go.sum"):
-        digest.update((SOURCE / name).read_bytes())
+    for file in sorted(SOURCE.rglob("*")):
+        if file.is_file():
+            digest.update(file.read_bytes())
     return f"{VERSION}-{digest.hexdigest()}"
 
 
@@ -158,11 +161,10 @@ def _compile(go: str, folder: Path, env: Mapping[str, str], progress: Progress) 
 
     with progress:
         progress.phase(f"fetching the sources of Pulumi {VERSION}")
-        packages = run("list", read_only, "-deps", _COMMAND, saw=progress.item).splitlines()
+        packages = run("list", read_only, "-deps", *_COMMANDS, saw=progress.item).splitlines()
         progress.phase(f"compiling Pulumi {VERSION}", total=len(packages))
-        output = ("-o", str(made / "pulumi"))
-        flags = ("-v", read_only, "-ldflags", _LINKER_FLAGS)
-        run("build", *flags, *output, _COMMAND, saw=progress.item)
+        flags = ("-v", read_only, "-ldflags", _LINKER_FLAGS, "-o", f"{made}/")
+        run("build", *flags, *_COMMANDS, saw=progress.item)
         progress.phase("linking is done; copying the Python SDK's scripts")
         sdk = Path(run("list", read_only, "-m", "-f", "{{.Dir}}", _SDK, saw=progress.item).strip())
         for script in _FROM_SDK:

@@ -3,8 +3,9 @@
 The official host is part of the official distribution. This one serves the same gRPC interface
 (`LanguageRuntime`, from the stubs in the `pulumi` wheel) and runs programs through the Python SDK's
 own `pulumi-language-python-exec`, which lies beside the CLI and comes from the same checksummed Go
-module. It covers what running, testing and describing Python programs takes; it generates no code
-(`pulumi convert`, `pulumi package add`), which it says by the gRPC status UNIMPLEMENTED.
+module. It covers what running, testing and describing Python programs takes, and the code that
+`pulumi import` prints. It makes no projects and packages (`pulumi convert`, `pulumi package add`),
+which it says by the gRPC status UNIMPLEMENTED.
 
     pulumi-language-python <folder of the CLI> [--flags] <engine address>
 
@@ -29,6 +30,7 @@ from typing import IO, Any
 import grpc
 from google.protobuf import empty_pb2, json_format
 from pulumi.runtime.proto import language_pb2, language_pb2_grpc, plugin_pb2
+from pulumi.runtime.proto.codegen import hcl_pb2
 
 from localcloud.engine.build import VERSION
 from localcloud.engine.parent import end_with_the_cli, interrupt_this_process
@@ -54,6 +56,7 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
 
     def __init__(self, engine_folder: Path, engine_address: str, children: Children) -> None:
         self._runner = engine_folder / "pulumi-language-python-exec"
+        self._generator = engine_folder / "pulumi-python-generate"
         self._engine_address = engine_address
         self._children = children
 
@@ -204,6 +207,36 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
                 yield language_pb2.RunPluginResponse(stdout=data)
         yield language_pb2.RunPluginResponse(exitcode=self._wait(child))
 
+    def GenerateProgram(
+        self, request: language_pb2.GenerateProgramRequest, context: grpc.ServicerContext
+    ) -> language_pb2.GenerateProgramResponse:
+        """Turn the CLI's description of imported resources into Python."""
+        asked = {
+            "source": dict(request.source),
+            "loader": request.loader_target,
+            "strict": request.strict,
+        }
+        ran = subprocess.run(
+            [str(self._generator)],
+            input=json.dumps(asked).encode(),
+            capture_output=True,
+            check=False,
+        )
+        if ran.returncode != 0:
+            context.abort(grpc.StatusCode.INTERNAL, ran.stderr.decode(errors="replace").strip())
+        answer = json.loads(ran.stdout)
+        return language_pb2.GenerateProgramResponse(
+            source={name: text.encode() for name, text in answer["files"].items()},
+            diagnostics=[
+                hcl_pb2.Diagnostic(
+                    severity=hcl_pb2.DIAG_ERROR if found["error"] else hcl_pb2.DIAG_WARNING,
+                    summary=found["summary"],
+                    detail=found["detail"],
+                )
+                for found in answer["diagnostics"]
+            ],
+        )
+
     def Cancel(self, request: empty_pb2.Empty, context: grpc.ServicerContext) -> empty_pb2.Empty:
         """The CLI stops the whole operation: programs and plugins end now."""
         # Not from this call's thread: the CLI waits for the answer before it goes on stopping.
@@ -280,13 +313,17 @@ def _outputs(child: subprocess.Popen[bytes]) -> Iterator[tuple[bool, bytes]]:
             open_streams -= 1
 
 
+def _on_terminate(*_: object) -> None:
+    interrupt_this_process()
+
+
 def main() -> None:
     """Serve until told to stop."""
     # Before any thread is there: every thread and every child then has SIGINT blocked, see
     # localcloud.engine.programs, and only the `sigwait` below takes it. SIGTERM stays open, as the
     # children are ended by it, and is turned into the other.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    signal.signal(signal.SIGTERM, lambda *_: interrupt_this_process())
+    signal.signal(signal.SIGTERM, _on_terminate)
     engine_folder, engine_address = Path(sys.argv[1]), sys.argv[-1]
     children = Children()
     server = grpc.server(

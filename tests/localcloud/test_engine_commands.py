@@ -392,3 +392,92 @@ def test_a_python_component_provider_is_served(engine: Engine, tmp_path: Path) -
     project.pulumi("up", "-s", "x", "--yes")
     assert project.pulumi("stack", "output", "-s", "x", "word") == "GIVEN\n"
     assert project.processes() == {}
+
+
+PROVIDER = """
+import json
+from concurrent import futures
+
+import grpc
+from google.protobuf import empty_pb2, struct_pb2
+from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
+
+ANY = {"$ref": "pulumi.json#/Any"}
+FOUND = {
+    "bucketName": "found",
+    "tags": {"a-b": "c"},
+    "policy": json.dumps({"Resource": "${aws:username}"}),
+}
+THING = {
+    "inputProperties": dict.fromkeys(FOUND, ANY),
+    "requiredInputs": ["bucketName"],
+    "properties": dict.fromkeys([*FOUND, "arn"], ANY),
+}
+SCHEMA = {
+    "name": "mini",
+    "version": "1.0.0",
+    "meta": {"moduleFormat": "(.*)(?:/[^/]*)"},
+    "language": {"python": {"respectSchemaVersion": True}},
+    "resources": {"mini:s3/thing:Thing": THING},
+}
+
+
+def struct(values):
+    made = struct_pb2.Struct()
+    made.update(values)
+    return made
+
+
+class Provider(provider_pb2_grpc.ResourceProviderServicer):
+    def GetSchema(self, request, context):
+        return provider_pb2.GetSchemaResponse(schema=json.dumps(SCHEMA))
+
+    def GetPluginInfo(self, request, context):
+        return plugin_pb2.PluginInfo(version="1.0.0")
+
+    def CheckConfig(self, request, context):
+        return provider_pb2.CheckResponse(inputs=request.news)
+
+    def Configure(self, request, context):
+        return provider_pb2.ConfigureResponse(acceptSecrets=True, supportsPreview=True)
+
+    def Check(self, request, context):
+        return provider_pb2.CheckResponse(inputs=request.news)
+
+    def Diff(self, request, context):
+        return provider_pb2.DiffResponse(changes=provider_pb2.DiffResponse.DIFF_NONE)
+
+    def Read(self, request, context):
+        return provider_pb2.ReadResponse(
+            id=request.id, properties=struct({**FOUND, "arn": "arn:found"}), inputs=struct(FOUND)
+        )
+
+    def Cancel(self, request, context):
+        return empty_pb2.Empty()
+
+
+server = grpc.server(futures.ThreadPoolExecutor(8))
+provider_pb2_grpc.add_ResourceProviderServicer_to_server(Provider(), server)
+port = server.add_insecure_port("127.0.0.1:0")
+server.start()
+print(port, flush=True)
+server.wait_for_termination()
+"""
+
+
+def test_import_takes_a_resource_over_and_prints_its_python(engine: Engine, tmp_path: Path) -> None:
+    project = project_in(tmp_path, "name: importing\nruntime: python\n", "import pulumi\n")
+    # The plugin cache, where our own providers lie too: nothing on PATH, nothing in Pulumi.yaml.
+    cached = tmp_path / "home" / "plugins" / "resource-mini-v1.0.0"
+    cached.mkdir(parents=True)
+    (tmp_path / "provider.py").write_text(PROVIDER)
+    launcher = cached / "pulumi-resource-mini"
+    launcher.write_text(f'#!/bin/sh\nexec {sys.executable} -u {tmp_path}/provider.py "$@"\n')
+    launcher.chmod(0o755)
+    said = project.pulumi("import", "-s", "x", "mini:s3/thing:Thing", "first", "found", "--yes")
+    assert "first" in project.resources()
+    assert 'first = mini.s3.Thing("first",' in said
+    assert 'bucket_name="found"' in said
+    assert '"a-b": "c"' in said
+    assert "${aws:username}" in said
+    assert "protect=True" in said

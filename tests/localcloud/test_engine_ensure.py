@@ -40,7 +40,7 @@ def fake_go(folder: Path, log: Path, *, version: str = "go1.26.0", build_step: s
     sdk = folder / "sdk"
     program(sdk / "python/cmd/pulumi-language-python-exec", "exit 0")
     program(sdk / "python/dist/pulumi-resource-pulumi-python", "exit 0")
-    made = "echo '#!/bin/sh' > $out; echo 'echo v3.255.0' >> $out; chmod +x $out"
+    made = "for it in pulumi pulumi-python-generate; do echo > $out$it; chmod +x $out$it; done"
     program(
         folder / "go",
         f"""
@@ -170,6 +170,7 @@ def test_a_build_shows_progress_and_a_second_run_does_nothing(
         "pulumi",
         "pulumi-language-python",
         "pulumi-language-python-exec",
+        "pulumi-python-generate",
         "pulumi-resource-pulumi-python",
     }
 
