@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from pulumi_policy import Severity
 
+from mlops_policy import iam
 from mlops_policy.aws import (
     ACCOUNT_ACCESS_BLOCK,
     BUCKET,
@@ -245,6 +247,90 @@ def _acl_private(resource: Resource, _options: Options) -> Iterator[str]:
     acl = resource.get("acl")
     if acl in _PUBLIC_ACLS:
         yield f"the ACL {acl} publishes it"
+
+
+_DATA_BUCKETS = ("*-data", "*-models", "*-artifacts", "*-features")
+
+
+def _deny_outside(**condition: Any) -> str:
+    return document(
+        {
+            "Sid": "DenyNoVPC",
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": ["s3:GetObject", "s3:PutObject", "s3:ListBucket"],
+            "Resource": ["arn:aws:s3:::acme-data", "arn:aws:s3:::acme-data/*"],
+            "Condition": condition,
+        }
+    )
+
+
+@FAMILY.stack(
+    "data-buckets-vpc-only",
+    subjects=[BUCKET],
+    severity=Severity.CRITICAL,
+    title="Data buckets refuse requests that do not come through a VPC endpoint.",
+    why="Stolen credentials are of no use outside of the VPC, to administrators neither.",
+    fix="add a bucket policy that denies s3:GetObject and s3:PutObject to everybody unless "
+    "aws:sourceVpce is one of the company's endpoints",
+    bad=[
+        [_BUCKET],
+        [
+            _BUCKET,
+            Example(
+                BUCKET_POLICY,
+                {
+                    "bucket": "${data.bucket}",
+                    "policy": _deny_outside(Bool={"aws:SecureTransport": "false"}),
+                },
+                "policy",
+            ),
+        ],
+    ],
+    good=[
+        [
+            _BUCKET,
+            Example(
+                BUCKET_POLICY,
+                {
+                    "bucket": "${data.bucket}",
+                    "policy": _deny_outside(
+                        StringNotEquals={"aws:sourceVpce": ["vpce-1"]},
+                        Bool={"aws:ViaAWSService": "false"},
+                    ),
+                },
+                "policy",
+            ),
+        ],
+        [Example(BUCKET, {"bucket": "acme-logs"}, "logs")],
+    ],
+    options={
+        "buckets": strings("Names (patterns with `*`) of buckets that hold data.", _DATA_BUCKETS)
+    },
+)
+def _data_buckets(bucket: Resource, stack: Stack, options: Options) -> Iterator[str]:
+    if not bucket.named(options["buckets"], "bucket"):
+        return
+    policies = [p for p in stack.of(BUCKET_POLICY) if stack.refers(p, "bucket", bucket)]
+    if not policies:
+        yield "it has no bucket policy, so any network may be used"
+    for policy in policies:
+        text = policy.document("policy")
+        if text is None or not any(_denies_outside(statement) for statement in text.denies):
+            yield f"its bucket policy {policy.name} does not deny requests from outside the VPC"
+
+
+def _denies_outside(statement: iam.Statement) -> bool:
+    return (
+        statement.any_principal
+        and statement.covers("s3:GetObject")
+        and statement.covers("s3:PutObject")
+        and any(
+            condition.operator in ("stringnotequals", "stringnotlike")
+            for key in ("aws:sourceVpce", "aws:sourceVpc")
+            for condition in statement.conditions_on(key)
+        )
+    )
 
 
 REPOSITORY_TYPE = "aws:ecr/repository:Repository"

@@ -74,9 +74,11 @@ class Condition:
 
 
 def _unbounded(value: str) -> bool:
+    """Whether a wanted value is a pattern that strangers fit as well."""
     if value.startswith("arn:"):
-        *_, account, resource = value.split(":", 5) if value.count(":") >= 5 else ("", "", "*")
-        return (not account or "*" in account) and resource.startswith("*")
+        account, _, resource = value.split(":", 4)[-1].partition(":")
+        # An ARN without an account, as of a bucket, is unique by its name.
+        return resource.startswith("*") if not account else "*" in account or "?" in account
     return value.strip("*?/-") in ("", "o")
 
 

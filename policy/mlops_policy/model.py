@@ -18,7 +18,8 @@ from pulumi_policy import (
 
 from mlops_policy.values import Block, NotKnownYetError
 
-PRODUCTION_STACKS = ["prod", "prod-*", "*-prod"]
+PRODUCTION_STACKS = ["prod", "prod-*", "*-prod", "governance"]
+"""The hub holds the registry and the artifacts that production runs on: it counts as production."""
 
 
 @dataclass(frozen=True)

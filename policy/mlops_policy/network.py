@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from pulumi_policy import Severity
 
-from mlops_policy import iam
 from mlops_policy.aws import (
-    BUCKET,
-    BUCKET_POLICY,
     CODEBUILD,
     DOMAIN,
     FUNCTION,
@@ -26,9 +22,6 @@ from mlops_policy.aws import (
     TUNING_JOB,
     VPC,
     VPC_ENDPOINT,
-    VPC_ENDPOINT_POLICY,
-    document,
-    endpoint_service,
 )
 from mlops_policy.model import Example, Family, Options, Resource, Stack, strings
 from mlops_policy.pipelines import jobs
@@ -36,18 +29,6 @@ from mlops_policy.values import Block, listed
 
 FAMILY = Family("network", "Everything runs in the VPC, and nothing is open to the internet.")
 
-_ORGANIZATION = {"StringEquals": {"aws:PrincipalOrgID": "o-example1234"}}
-_CLOSED_ENDPOINT = document(
-    {
-        "Sid": "Organization",
-        "Effect": "Allow",
-        "Principal": "*",
-        "Action": "*",
-        "Resource": "*",
-        "Condition": _ORGANIZATION,
-    }
-)
-_OPEN_ENDPOINT = document({"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"})
 _VPC_CONFIG = {"subnets": ["subnet-1", "subnet-2"], "securityGroupIds": ["sg-1"]}
 
 
@@ -383,130 +364,6 @@ def _default_group_closed(vpc: Resource, stack: Stack, _options: Options) -> Ite
             yield f"its default security group {group.name} has rules"
 
 
-@FAMILY.resource(
-    "endpoint-policy-present",
-    types=[VPC_ENDPOINT],
-    severity=Severity.HIGH,
-    title="A VPC endpoint is made with a policy of its own.",
-    why="The policy that AWS puts on allows everything, to accounts of strangers as well.",
-    fix="set policy to a document that is bound to the organisation's accounts",
-    bad=[Example(VPC_ENDPOINT, {"serviceName": "com.amazonaws.eu-west-1.sts"})],
-    good=[
-        Example(
-            VPC_ENDPOINT,
-            {"serviceName": "com.amazonaws.eu-west-1.sts", "policy": _CLOSED_ENDPOINT},
-        )
-    ],
-    options={"without_policy": strings("Services whose endpoints take no policy.", [])},
-)
-def _endpoint_policy_present(endpoint: Resource, options: Options) -> Iterator[str]:
-    if endpoint.has("policy"):
-        return
-    service = endpoint_service(endpoint.get("serviceName", ""))
-    if service not in options["without_policy"]:
-        yield f"the endpoint of {service} has no policy, so it allows everything"
-
-
-_COMPANY_KEYS = frozenset(
-    {"aws:principalorgid", "aws:principalorgpaths", "aws:principalaccount", "aws:principalarn"}
-)
-
-
-@FAMILY.resource(
-    "endpoint-policy-bounded",
-    types=[VPC_ENDPOINT, VPC_ENDPOINT_POLICY],
-    severity=Severity.HIGH,
-    title="The policy of a VPC endpoint is bound to the company's accounts.",
-    why="Else anybody's credentials can carry data through it into a stranger's account.",
-    fix="add a condition on aws:PrincipalOrgID, aws:PrincipalAccount, aws:ResourceOrgID or "
-    "aws:ResourceAccount, or name the resources",
-    bad=[Example(VPC_ENDPOINT, {"policy": _OPEN_ENDPOINT})],
-    good=[Example(VPC_ENDPOINT, {"policy": _CLOSED_ENDPOINT})],
-)
-def _endpoint_policy_bounded(endpoint: Resource, _options: Options) -> Iterator[str]:
-    policy = endpoint.document("policy")
-    for statement in policy.allows if policy else ():
-        named = (
-            not statement.any_principal and statement.principals and (not statement.not_principals)
-        )
-        bound = statement.bound_by(_COMPANY_KEYS | iam.OWNER_KEYS)
-        if not bound and not named and statement.any_resource:
-            yield f"{statement.label} allows any account to reach any resource"
-
-
-@FAMILY.resource(
-    "endpoint-private-dns",
-    types=[VPC_ENDPOINT],
-    severity=Severity.MEDIUM,
-    title="Interface endpoints answer for the service's public name.",
-    why="Without private DNS, SDKs resolve the public address and go around the endpoint.",
-    fix="set privateDnsEnabled to true",
-    bad=[Example(VPC_ENDPOINT, {"vpcEndpointType": "Interface"})],
-    good=[
-        Example(VPC_ENDPOINT, {"vpcEndpointType": "Interface", "privateDnsEnabled": True}),
-        Example(VPC_ENDPOINT, {"vpcEndpointType": "Gateway"}),
-    ],
-)
-def _endpoint_private_dns(endpoint: Resource, _options: Options) -> Iterator[str]:
-    if endpoint.get("vpcEndpointType", "Gateway") == "Interface" and not endpoint.get(
-        "privateDnsEnabled", False
-    ):
-        yield "private DNS is off"
-
-
-REQUIRED_ENDPOINTS = (
-    "ecr.api",
-    "ecr.dkr",
-    "kms",
-    "logs",
-    "monitoring",
-    "s3",
-    "sagemaker.api",
-    "sagemaker.runtime",
-    "sts",
-)
-
-
-def _with_endpoints(*services: str) -> list[Example]:
-    return [
-        Example(VPC, name="vpc"),
-        *(
-            Example(
-                VPC_ENDPOINT,
-                {
-                    "vpcId": "${vpc.id}",
-                    "serviceName": f"com.amazonaws.eu-west-1.{service}",
-                    "policy": _CLOSED_ENDPOINT,
-                },
-                service.replace(".", "-"),
-            )
-            for service in services
-        ),
-    ]
-
-
-@FAMILY.stack(
-    "required-endpoints",
-    subjects=[VPC],
-    severity=Severity.HIGH,
-    title="A VPC has an endpoint for each service that ML work needs.",
-    why="A missing endpoint either fails late, in a job, or sends the traffic over the internet.",
-    fix="add a VPC endpoint, with a policy, for each service that is named",
-    bad=[_with_endpoints("s3", "sts")],
-    good=[_with_endpoints(*REQUIRED_ENDPOINTS)],
-    options={"services": strings("Services that must have an endpoint.", REQUIRED_ENDPOINTS)},
-)
-def _required_endpoints(vpc: Resource, stack: Stack, options: Options) -> Iterator[str]:
-    present = {
-        endpoint_service(endpoint.get("serviceName", ""))
-        for endpoint in stack.of(VPC_ENDPOINT)
-        if stack.refers(endpoint, "vpcId", vpc)
-    }
-    missing = set(options["services"]) - present
-    if missing:
-        yield f"it has no endpoint for {listed(missing)}"
-
-
 ROUTE = "aws:ec2/route:Route"
 ROUTE_TABLE = "aws:ec2/routeTable:RouteTable"
 ROUTE_TABLE_ASSOCIATION = "aws:ec2/routeTableAssociation:RouteTableAssociation"
@@ -516,14 +373,25 @@ ROUTE_TABLE_ASSOCIATION = "aws:ec2/routeTableAssociation:RouteTableAssociation"
     "subnet-no-public-addresses",
     types=[SUBNET],
     severity=Severity.HIGH,
-    title="No subnet hands out public addresses.",
+    title="Only subnets that are public by name hand out public addresses.",
     why="A public address makes anything that is started in the subnet reachable from outside.",
     fix="leave mapPublicIpOnLaunch out, or set it to false",
-    bad=[Example(SUBNET, {"mapPublicIpOnLaunch": True})],
-    good=[Example(SUBNET, {"mapPublicIpOnLaunch": False}), Example(SUBNET)],
+    bad=[Example(SUBNET, {"mapPublicIpOnLaunch": True}, "vpc-private-1")],
+    good=[
+        Example(SUBNET, {"mapPublicIpOnLaunch": False}, "vpc-private-1"),
+        Example(SUBNET, name="vpc-private-1"),
+        Example(SUBNET, {"mapPublicIpOnLaunch": True}, "vpc-public-1"),
+    ],
+    options={
+        "public": strings(
+            "Names (patterns with `*`) of the subnets of NAT gateways. ml-not-in-public-subnets "
+            "keeps everything else out of them.",
+            ["*-public-*"],
+        )
+    },
 )
-def _no_public_addresses(subnet: Resource, _options: Options) -> Iterator[str]:
-    if subnet.get("mapPublicIpOnLaunch", False):
+def _no_public_addresses(subnet: Resource, options: Options) -> Iterator[str]:
+    if subnet.get("mapPublicIpOnLaunch", False) and not subnet.named(options["public"]):
         yield "what starts in it gets a public address"
 
 
@@ -554,10 +422,16 @@ _PUBLIC = [
     "ml-not-in-public-subnets",
     subjects=[DOMAIN, NOTEBOOK, VPC_ENDPOINT],
     severity=Severity.HIGH,
-    title="ML workloads do not lie in subnets with a route to an internet gateway.",
+    title="ML workloads do not lie in subnets that the internet can reach.",
     why="A public subnet is one address away from being reachable.",
     fix="name private subnets",
-    bad=[[*_PUBLIC, Example(DOMAIN, {"subnetIds": ["${public.id}"]}, "studio")]],
+    bad=[
+        [*_PUBLIC, Example(DOMAIN, {"subnetIds": ["${public.id}"]}, "studio")],
+        [
+            Example(SUBNET, {"mapPublicIpOnLaunch": True}, "public"),
+            Example(NOTEBOOK, {"subnetId": "${public.id}"}, "notebook"),
+        ],
+    ],
     good=[[*_PUBLIC, Example(DOMAIN, {"subnetIds": ["${private.id}"]}, "studio")]],
 )
 def _not_in_public_subnets(workload: Resource, stack: Stack, _options: Options) -> Iterator[str]:
@@ -566,10 +440,12 @@ def _not_in_public_subnets(workload: Resource, stack: Stack, _options: Options) 
         return
     for subnet in stack.of(SUBNET):
         if stack.refers(workload, key, subnet) and _is_public(subnet, stack):
-            yield f"it lies in subnet {subnet.name}, which has a route to an internet gateway"
+            yield f"it lies in subnet {subnet.name}, which the internet can reach"
 
 
 def _is_public(subnet: Resource, stack: Stack) -> bool:
+    if subnet.get("mapPublicIpOnLaunch", False):
+        return True
     tables = [
         table
         for association in stack.of(ROUTE_TABLE_ASSOCIATION)
@@ -607,90 +483,3 @@ FUNCTION_URL = "aws:lambda/functionUrl:FunctionUrl"
 def _function_url(url: Resource, _options: Options) -> Iterator[str]:
     if url.get("authorizationType", "NONE") != "AWS_IAM":
         yield "anybody can call the function"
-
-
-_DATA_BUCKETS = ("*-data", "*-models", "*-artifacts", "*-features")
-
-
-def _deny_outside(**condition: Any) -> str:
-    return document(
-        {
-            "Sid": "DenyNoVPC",
-            "Effect": "Deny",
-            "Principal": "*",
-            "Action": ["s3:GetObject", "s3:PutObject", "s3:ListBucket"],
-            "Resource": ["arn:aws:s3:::acme-data", "arn:aws:s3:::acme-data/*"],
-            "Condition": condition,
-        }
-    )
-
-
-_DATA = Example(BUCKET, {"bucket": "acme-data"}, "data")
-
-
-@FAMILY.stack(
-    "data-buckets-vpc-only",
-    subjects=[BUCKET],
-    severity=Severity.CRITICAL,
-    title="Data buckets refuse requests that do not come through a VPC endpoint.",
-    why="Stolen credentials are of no use outside of the VPC, to administrators neither.",
-    fix="add a bucket policy that denies s3:GetObject and s3:PutObject to everybody unless "
-    "aws:sourceVpce is one of the company's endpoints",
-    bad=[
-        [_DATA],
-        [
-            _DATA,
-            Example(
-                BUCKET_POLICY,
-                {
-                    "bucket": "${data.bucket}",
-                    "policy": _deny_outside(Bool={"aws:SecureTransport": "false"}),
-                },
-                "policy",
-            ),
-        ],
-    ],
-    good=[
-        [
-            _DATA,
-            Example(
-                BUCKET_POLICY,
-                {
-                    "bucket": "${data.bucket}",
-                    "policy": _deny_outside(
-                        StringNotEquals={"aws:sourceVpce": ["vpce-1"]},
-                        Bool={"aws:ViaAWSService": "false"},
-                    ),
-                },
-                "policy",
-            ),
-        ],
-        [Example(BUCKET, {"bucket": "acme-logs"}, "logs")],
-    ],
-    options={
-        "buckets": strings("Names (patterns with `*`) of buckets that hold data.", _DATA_BUCKETS)
-    },
-)
-def _data_buckets(bucket: Resource, stack: Stack, options: Options) -> Iterator[str]:
-    if not bucket.named(options["buckets"], "bucket"):
-        return
-    policies = [p for p in stack.of(BUCKET_POLICY) if stack.refers(p, "bucket", bucket)]
-    if not policies:
-        yield "it has no bucket policy, so any network may be used"
-    for policy in policies:
-        text = policy.document("policy")
-        if text is None or not any(_denies_outside(statement) for statement in text.denies):
-            yield f"its bucket policy {policy.name} does not deny requests from outside the VPC"
-
-
-def _denies_outside(statement: iam.Statement) -> bool:
-    return (
-        statement.any_principal
-        and statement.covers("s3:GetObject")
-        and statement.covers("s3:PutObject")
-        and any(
-            condition.operator in ("stringnotequals", "stringnotlike")
-            for key in ("aws:sourceVpce", "aws:sourceVpc")
-            for condition in statement.conditions_on(key)
-        )
-    )

@@ -26,6 +26,7 @@ def parsed(**elements: Any) -> iam.Statement:
         {"stringequals": {"AWS:principalorgid": ["o-example1234"]}},
         {"StringLike": {"aws:PrincipalArn": "arn:aws:iam::111122223333:role/*"}},
         {"ArnLike": {"aws:SourceArn": "arn:aws:s3:::acme-data"}},
+        {"ArnLike": {"aws:SourceArn": "arn:aws:logs:*:111122223333:*"}},
         {"ForAnyValue:StringLike": {"aws:PrincipalOrgPaths": ["o-example1234/r-1/ou-2/*"]}},
     ],
 )
@@ -45,6 +46,10 @@ def test_a_condition_on_the_caller_binds(condition: dict[str, Any]) -> None:
         {"StringLike": {"aws:PrincipalOrgID": "o-*"}},
         {"StringEquals": {"aws:PrincipalAccount": ["111122223333", "*"]}},
         {"ArnLike": {"aws:PrincipalArn": "arn:aws:iam::*:*"}},
+        {"ArnLike": {"aws:PrincipalArn": "arn:aws:iam::*:role/deployer"}},
+        {"ArnLike": {"aws:SourceArn": "arn:aws:events:eu-west-1:*:rule/approved"}},
+        {"ArnLike": {"aws:SourceArn": "arn:aws:s3:::*"}},
+        {"ArnLike": {"aws:SourceArn": "arn:*"}},
         {"StringLike": {"aws:PrincipalArn": "*"}},
         {"StringEquals": {"aws:PrincipalOrgID": []}},
         {"Null": {"aws:PrincipalOrgID": "false"}},

@@ -110,11 +110,8 @@ def project(tmp_path: Path) -> Project:
     shutil.copytree(
         ROOT / "policy", tmp_path / "pack", ignore=shutil.ignore_patterns("__pycache__")
     )
-    # The checkout's .venv is not where this copy would look for it.
-    settings = (tmp_path / "pack" / "PulumiPolicy.yaml").read_text()
-    (tmp_path / "pack" / "PulumiPolicy.yaml").write_text(
-        settings.replace("../.venv", str(Path(sys.prefix)))
-    )
+    # PulumiPolicy.yaml names the environment beside the pack's folder.
+    (tmp_path / ".venv").symlink_to(sys.prefix)
     made = Project(tmp_path, env)
     ran = made.pulumi("stack", "init", "dev")
     assert ran.returncode == 0, ran.stderr

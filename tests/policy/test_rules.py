@@ -101,8 +101,11 @@ def test_names_are_unique_and_families_have_their_rules() -> None:
     assert len(set(names)) == len(names) >= 30
     assert {rule.family for rule in RULES} == {
         "network",
+        "endpoints",
         "encryption",
         "identity",
+        "trust",
         "data",
+        "machine learning",
         "operations",
     }

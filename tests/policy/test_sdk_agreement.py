@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 import sdk
 from harness import resource_args, resources_of
-from mlops_policy import network, operations
+from mlops_policy import network
 from mlops_policy.documents import IDENTITY_POLICIES, RESOURCE_POLICIES
 from mlops_policy.identity import ATTACHMENTS
 from mlops_policy.keys import KEY_INPUTS, NOT_NEEDED, inputs_of
+from mlops_policy.machine_learning import INSTANCE_TYPES
 from mlops_policy.model import Example, ResourceRule, StackRule
 from mlops_policy.pack import policy
 from mlops_policy.registry import RULES
@@ -88,8 +89,8 @@ def test_every_key_that_a_type_takes_is_asked_for_or_excused(type_: str) -> None
                             network.SUBNET_LISTS) for t, p in table.items()]
     + [(t, f"{block}.{key}".strip(".")) for t, entries in network.VPC_BLOCKS.items()
        for block, key in entries]
-    + [(t, f"{block}.instanceType".strip(".")) for t, blocks in operations.INSTANCE_TYPES.items()
-       for block in blocks if "defaultSpaceSettings.codeEditor" not in block],
+    + [(t, f"{block}.instanceType".strip(".")) for t, blocks in INSTANCE_TYPES.items()
+       for block in blocks],
 )  # fmt: skip
 def test_the_tables_name_inputs_of_the_sdk(type_: str, path: str) -> None:
     assert sdk.has_path(type_, path.split("."))
