@@ -125,6 +125,7 @@ _INPUTS: dict[tuple[str, str], tuple[str, ...]] = {
     ("states", "StateMachineName"): ("name",),
 }
 
+_CREATING = ("Allocate", "Create", "Register", "Request", "Run")
 _HERE = "localcloud/emulator/actions.py"
 
 
@@ -281,19 +282,19 @@ def _resources(call: Call, account: str, prefix: str, types: list[ResourceType])
             return arns
     required = [item for item in types if item.required]
     if required:
-        return [
-            arn
-            for item in required
-            for arn in _fill(call, account, prefix, item, placeholder=UNASSIGNED)
-        ]
+        named = [arn for item in required for arn in _fill(call, account, prefix, item, None)]
+        # A tagging call names one of many types; a creating call needs all, named or not.
+        if named and not call.operation.startswith(_CREATING):
+            return sorted(set(named))
+        return [arn for item in required for arn in _fill(call, account, prefix, item, UNASSIGNED)]
     named = [arn for item in types for arn in _given_arns(call.params, item)]
     if named:
         return sorted(set(named))
     for item in types:
-        filled = _fill(call, account, prefix, item, placeholder=None)
+        filled = _fill(call, account, prefix, item, None)
         if filled:
             return filled
-    return _fill(call, account, prefix, types[0], placeholder=UNASSIGNED)
+    return _fill(call, account, prefix, types[0], UNASSIGNED)
 
 
 def _strings(params: Params) -> Iterator[str]:
@@ -460,9 +461,9 @@ def _sqs(call: Call, account: str, types: list[ResourceType]) -> Iterator[str]:
     del types
     url = call.params.get("QueueUrl")
     if isinstance(url, str):
-        parts = url.rstrip("/").split("/")
-        owner = parts[-2] if re.fullmatch(r"\d{12}", parts[-2]) else account
-        yield f"arn:aws:sqs:{call.region}:{owner}:{parts[-1]}"
+        *_, owner, name = ["", *url.rstrip("/").split("/")]
+        owner = owner if re.fullmatch(r"\d{12}", owner) else account
+        yield f"arn:aws:sqs:{call.region}:{owner}:{name}"
 
 
 def _events(call: Call, account: str, types: list[ResourceType]) -> Iterator[str]:
@@ -524,9 +525,10 @@ def _glue(call: Call, account: str, types: list[ResourceType]) -> Iterator[str]:
     """Glue asks for the table, its database and the catalog, each of them."""
     base = f"arn:aws:glue:{call.region}:{_account(call, account)}"
     keys = {item.key for item in types}
-    if not keys & {"database", "table"}:
+    if not keys & {"database", "table"} or any(_given_arns(call.params, item) for item in types):
         return
-    yield f"{base}:catalog"
+    if "catalog" in keys:
+        yield f"{base}:catalog"
     database = _at(call.params, "DatabaseName") or _at(call.params, "DatabaseInput.Name")
     if not database and "Database" in call.operation:
         database = _at(call.params, "Name")

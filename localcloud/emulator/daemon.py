@@ -20,7 +20,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -165,7 +165,7 @@ def _check(accounts: Mapping[str, str]) -> None:
 
 
 @contextlib.contextmanager
-def _lock(paths: Paths) -> Iterator[None]:
+def _lock(paths: Paths) -> Generator[None]:
     paths.local.mkdir(parents=True, exist_ok=True)
     with (paths.local / "start.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

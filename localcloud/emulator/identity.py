@@ -45,7 +45,7 @@ def create_administrator(account: str) -> None:
     backend = iam(account)
     user = backend.create_user("us-east-1", ADMINISTRATOR, "/", None)
     user.policies["Administrator"] = _ADMINISTRATOR_POLICY
-    key = AccessKey(ADMINISTRATOR, prefix="AKIA", account_id=account)
+    key: Any = AccessKey(ADMINISTRATOR, prefix="AKIA", account_id=account)
     key.access_key_id, key.secret_access_key = administrator_key(account)
     user.access_keys.append(key)
     backend.access_keys[key.access_key_id] = key

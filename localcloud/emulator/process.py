@@ -71,10 +71,16 @@ def run(text: str) -> None:
         region=given["region"],
         endpoint=endpoint,
     )
+
+    def stop(number: int, frame: object) -> None:
+        del number, frame
+        # The main thread serves; shutdown waits for it, so it runs in another.
+        threading.Thread(target=server.shutdown).start()
+
     with Evaluator.start(paths.local) as evaluator:
         emulator = Emulator(settings, evaluator, installation.data_folder(paths.local))
         server.app = emulator
-        signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
+        signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         _describe(given, endpoint, emulator, paths)
         server.serve_forever()

@@ -165,7 +165,7 @@ def read(environ: dict[str, Any], sign: Signature | None) -> Call:
         params = _parse(request, body, model, protocol, uri_params)
         environ["wsgi.input"] = io.BytesIO(body)
         region = sign.region if sign else "us-east-1"
-        return Call(service, model.name, region, params, protocol, request, body)
+        return Call(service, str(model.name), region, params, protocol, request, body)
     target = request.headers.get("X-Amz-Target") or f"{request.method} {request.path}"
     raise UnknownCallError(f"botocore's model of {known[0]} has no operation for {target}.")
 
@@ -336,7 +336,7 @@ def write(
     service_model = get_service_model(service)
     names: list[str] = cast(list[str], service_model.operation_names)
     model = service_model.operation_model(operation or names[0])
-    serializer = get_serializer_class(service_model.service_name, protocol)(model)
+    serializer = get_serializer_class(service, protocol)(model)
     if isinstance(result, ApiError):
         result = _FailureError(result)
     response = serializer.serialize(result)

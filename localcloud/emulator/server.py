@@ -152,12 +152,10 @@ class Emulator:
         sign = protocol.signature(protocol.Request(environ.copy()))
         try:
             call = protocol.read(environ, sign)
-        except UnknownCallError:
+        except UnknownCallError as error:
             if sign is None:
-                error = UnknownCallError("The request is not signed.")
-            return _plain_error(
-                403 if sign is None else 400, "UnknownOperationException", str(error)
-            )
+                return _plain_error(403, "MissingAuthenticationToken", "The request is not signed.")
+            return _plain_error(400, "UnknownOperationException", str(error))
         served_by = "nobody"
         try:
             caller, owner = self._admit(environ, call, sign)
