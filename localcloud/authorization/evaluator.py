@@ -26,6 +26,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import re
 import subprocess
 import threading
 from collections import OrderedDict
@@ -155,6 +156,55 @@ def _parsed(document: Document, name: str) -> Any:
         return json.loads(document)
     except json.JSONDecodeError as error:
         raise PolicyError(f"{name} is not JSON: {error}") from error
+
+
+# Keys that the evaluator's reference cannot hold: claims of identity providers that it does not
+# list, and pairs of an encryption context. They travel as request tags of a reserved name, in
+# policies and in requests alike, which leaves their meaning as it is.
+_CARRIED = re.compile(
+    r"kms:EncryptionContext:.+|(?!aws:|saml:).+\.[^:]+:(sub|aud|amr)", re.IGNORECASE
+)
+_CARRIER = "aws:RequestTag/localcloud."
+
+
+def _carried(key: str) -> str:
+    return f"{_CARRIER}{key}" if _CARRIED.fullmatch(key) else key
+
+
+def _with_carried_keys(document: Any) -> Any:
+    """The document with the names of carried keys in its conditions."""
+    if not isinstance(document, dict):
+        return document
+    policy = cast(dict[str, Any], document)
+    statements = policy.get("Statement")
+    if statements is None:
+        return policy
+    if isinstance(statements, dict):
+        statements = [statements]
+    return {
+        **policy,
+        "Statement": [_with_carried_conditions(item) for item in cast(list[Any], statements)],
+    }
+
+
+def _with_carried_conditions(statement: Any) -> Any:
+    if not isinstance(statement, dict):
+        return statement
+    fields = cast(dict[str, Any], statement)
+    conditions = fields.get("Condition")
+    if not isinstance(conditions, dict):
+        return fields
+    return {
+        **fields,
+        "Condition": {
+            operator: (
+                {_carried(key): value for key, value in cast(dict[str, Any], keys).items()}
+                if isinstance(keys, dict)
+                else keys
+            )
+            for operator, keys in cast(dict[str, Any], conditions).items()
+        },
+    }
 
 
 def _account_of(arn: str) -> str:
@@ -336,7 +386,7 @@ class Evaluator:
                 "action": request.action,
                 "resource": request.resource,
                 "resourceAccount": account,
-                "context": dict(request.context),
+                "context": {_carried(key): value for key, value in request.context.items()},
             },
             "policies": {
                 "identity": many("identity", policies.identity),
@@ -350,6 +400,7 @@ class Evaluator:
 
     @staticmethod
     def _policy_id(kind: Kind, document: Any, new: dict[str, Any]) -> str:
+        document = _with_carried_keys(document)
         text = json.dumps(document, sort_keys=True)
         identifier = hashlib.sha256(f"{kind}:{text}".encode()).hexdigest()
         new[identifier] = {"kind": kind, "document": document}

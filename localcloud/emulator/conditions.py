@@ -74,6 +74,14 @@ _FROM_INPUT: dict[str, tuple[str, ...]] = {
     "sts:ExternalId": ("ExternalId",),
     "sts:RoleSessionName": ("RoleSessionName",),
 }
+# SageMaker still gives the keys that these have replaced.
+_REPLACED = {
+    "sagemaker:DomainSharingOutputKmsKeyArn": ("sagemaker:DomainSharingOutputKmsKey",),
+    "sagemaker:FeatureGroupOfflineStoreKmsKeyArn": ("sagemaker:FeatureGroupOfflineStoreKmsKey",),
+    "sagemaker:FeatureGroupOnlineStoreKmsKeyArn": ("sagemaker:FeatureGroupOnlineStoreKmsKey",),
+    "sagemaker:OutputKmsKeyArn": ("sagemaker:OutputKmsKey",),
+    "sagemaker:VolumeKmsKeyArn": ("sagemaker:VolumeKmsKey", "sagemaker:HomeEfsFileSystemKmsKey"),
+}
 # In these calls the plain KmsKeyId is that of the volume.
 _VOLUME_KEY_CALLS = {"CreateDomain", "CreateEndpointConfig", "CreateNotebookInstance"}
 _DEFAULTS = {
@@ -213,6 +221,9 @@ def _service_keys(
             values[key] = found if len(found) > 1 else found[0]
         elif key in _DEFAULTS:
             values[key] = _DEFAULTS[key]
+        for name in _REPLACED.get(key, ()):
+            if key in values:
+                values[name] = values[key]
     if prefix == "s3":
         values["s3:ResourceAccount"] = access.owner
         values["s3:authType"] = "REST-HEADER"
