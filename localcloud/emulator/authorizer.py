@@ -75,6 +75,15 @@ class Authorizer:
         self._lock = threading.Lock()
         self.denials: collections.deque[Denial] = collections.deque(maxlen=_DENIALS_KEPT)
 
+    def check(self) -> None:
+        """Makes sure that the evaluator works.
+
+        Raises:
+            EvaluatorError: It does not.
+        """
+        request = Request("arn:aws:iam::000000000000:user/nobody", "s3:ListAllMyBuckets")
+        self._evaluator.evaluate(request, Policies())
+
     def authorize(
         self,
         call: Call,

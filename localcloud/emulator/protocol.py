@@ -124,6 +124,10 @@ def signature(request: Request) -> Signature | None:
     if found is None and "X-Amz-Credential" in request.args:
         credential = unquote(request.args["X-Amz-Credential"])
         found = _CREDENTIAL.search(f"Credential={credential}")
+    if found is None and "AWSAccessKeyId" in request.args:
+        # A presigned URL of S3 by the older signature, boto3's default; it names no region.
+        token = request.args.get("x-amz-security-token")
+        return Signature(request.args["AWSAccessKeyId"], "us-east-1", "s3", token)
     if found is None:
         return None
     token = request.headers.get("X-Amz-Security-Token") or request.args.get("X-Amz-Security-Token")

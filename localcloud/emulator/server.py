@@ -100,6 +100,8 @@ class Emulator:
         extensions.load()
         for account in sorted(self.accounts):
             create_administrator(account)
+        # An evaluator that cannot work shows now, not at the first call.
+        self._authorizer.check()
 
     # What extensions reach.
 
