@@ -142,6 +142,8 @@ def local_environment(base: Mapping[str, str], instance: Instance) -> dict[str, 
         "AWS_CONFIG_FILE": str(paths.aws_config(instance.id)),
         "AWS_SHARED_CREDENTIALS_FILE": str(paths.aws_credentials(instance.id)),
         "AWS_EC2_METADATA_DISABLED": "true",
+        # Some services (S3 control among them) would put the account before the endpoint's host.
+        "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",
         "PULUMI_HOME": str(paths.pulumi_home),
         "PULUMI_BACKEND_URL": paths.state(instance.id).as_uri(),
         "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE,
