@@ -1,0 +1,1 @@
+"""The rows, one file a service: each module has ``ROWS``."""

@@ -1,0 +1,132 @@
+"""What the installed ``pulumi_aws`` says about each resource type: its properties and their types."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib
+import importlib.util
+import json
+import re
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+from pulumi import _types as pulumi_types
+
+UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+"""The engine's sentinel for a value that is not known before the update."""
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The properties of one resource type, by their camelCase names.
+
+    Attributes:
+        inputs: Input property -> its Python type (nested ``…Args`` classes for objects).
+        required: Inputs without which the resource cannot be made.
+        outputs: Every property that the resource has once it exists.
+    """
+
+    inputs: Mapping[str, Any]
+    required: frozenset[str]
+    outputs: Mapping[str, Any]
+
+
+@functools.cache
+def _classes() -> dict[str, tuple[str, str]]:
+    spec = importlib.util.find_spec("pulumi_aws")
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError("pulumi_aws is not installed: run make install")
+    text = Path(spec.origin).read_text(encoding="utf-8")
+    match = re.search(r'resource_modules="""\s*(\[.*?\])\s*"""', text, re.DOTALL)
+    if match is None:
+        raise RuntimeError(f"{spec.origin} does not register its resource modules as expected")
+    return {
+        token: (module["fqn"], name)
+        for module in json.loads(match[1])
+        for token, name in module["classes"].items()
+    }
+
+
+def known_types() -> frozenset[str]:
+    """Every resource type of the installed ``pulumi_aws``."""
+    return frozenset(_classes())
+
+
+@functools.cache
+def schema(token: str) -> Schema | None:
+    """The schema of a type token, None when ``pulumi_aws`` has no such type."""
+    if token not in _classes():
+        return None
+    module, name = _classes()[token]
+    loaded = importlib.import_module(module)
+    arguments = getattr(loaded, f"{name}Args")
+    annotations = arguments.__init__.__annotations__
+    names = pulumi_types.input_type_py_to_pulumi_names(arguments)
+    return Schema(
+        inputs=pulumi_types.input_type_types(arguments),
+        required=frozenset(
+            camel
+            for python, camel in names.items()
+            if type(None) not in get_args(annotations[python])
+        ),
+        outputs=pulumi_types.resource_types(getattr(loaded, name)),
+    )
+
+
+def nested(kind: Any) -> Any:
+    """The ``…Args`` class inside a type, through sequences and unions; None for plain values."""
+    if isinstance(kind, type) and pulumi_types.is_input_type(kind):
+        return kind
+    if get_origin(kind) in (typing.Union, Sequence, list):
+        for part in get_args(kind):
+            found = nested(part)
+            if found is not None:
+                return found
+    return None
+
+
+def fields(kind: Any) -> Mapping[str, Any] | None:
+    """The properties of an object type, None for plain values and free maps."""
+    arguments = nested(kind)
+    return None if arguments is None else pulumi_types.input_type_types(arguments)
+
+
+def is_list(kind: Any) -> bool:
+    """Whether a property holds a list."""
+    return get_origin(kind) in (Sequence, list)
+
+
+def unknown_inputs(
+    inputs: Mapping[str, Any], known: Mapping[str, Any]
+) -> Iterator[tuple[str, str]]:
+    """Inputs at any depth that the type does not have: (path, what is wrong)."""
+    for name, value in inputs.items():
+        if name.startswith("__"):
+            continue
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            yield name, f"this type has no property {name!r}.{hint}"
+            continue
+        inside = fields(known[name])
+        if inside is None:
+            continue
+        items = value if isinstance(value, list) else [value]
+        for index, item in enumerate(items):
+            if isinstance(item, Mapping):
+                place = f"{name}[{index}]" if isinstance(value, list) else name
+                for path, reason in unknown_inputs(item, inside):
+                    yield f"{place}.{path}", reason
+
+
+def has_unknown(value: Any) -> bool:
+    """Whether a value is, or holds, something not known before the update."""
+    if isinstance(value, Mapping):
+        return any(map(has_unknown, value.values()))
+    if isinstance(value, list):
+        return any(map(has_unknown, value))
+    return value == UNKNOWN

@@ -1,0 +1,243 @@
+"""Properties to API parameters and back, by botocore's service models.
+
+A property and a member are the same when their letters and digits are (``kmsKeyId`` and
+``KMSKeyId``); where names differ a row says so by dotted path. Nothing is dropped: a property that
+has no member is an error.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from botocore.loaders import Loader
+from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Shape, StructureShape
+from botocore.session import get_session
+
+from localcloud.provider import schema
+
+
+class UnmappedError(ValueError):
+    """A property that the API operation does not take; the message names both."""
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+@functools.cache
+def service_model(service: str) -> ServiceModel:
+    """botocore's model of a service."""
+    loader = cast(Loader, get_session().get_component("data_loader"))
+    return ServiceModel(loader.load_service_model(service, "service-2"), service)
+
+
+def operation(service: str, name: str) -> OperationModel:
+    """The model of an operation, by its name in the API, such as ``CreateKey``."""
+    return service_model(service).operation_model(name)
+
+
+@functools.lru_cache(maxsize=None)
+def _members(shape: StructureShape) -> dict[str, str]:
+    return {_letters(member): member for member in shape.members}
+
+
+def member_of(shape: StructureShape, name: str, rename: Mapping[str, str], path: str) -> str | None:
+    """The member of a structure for a property, None when there is none."""
+    if path in rename:
+        return rename[path]
+    members = _members(shape)
+    letters = _letters(name)
+    for candidate in (letters, letters.removesuffix("s"), f"{letters}s"):
+        if candidate in members:
+            return members[candidate]
+    return None
+
+
+def to_api(value: Any, shape: Shape, rename: Mapping[str, str], path: str, where: str) -> Any:
+    """A property's value as the API takes it.
+
+    Raises:
+        UnmappedError: a nested property has no member in the shape.
+    """
+    if isinstance(shape, StructureShape):
+        result: dict[str, Any] = {}
+        if isinstance(value, list):
+            # A block that occurs at most once may come as a list of one.
+            value = value[0] if value else {}
+        for name, inner in value.items():
+            if name.startswith("__") or inner is None:
+                continue
+            inner_path = f"{path}.{name}" if path else name
+            member = member_of(shape, name, rename, inner_path)
+            if member is None or member not in shape.members:
+                raise UnmappedError(f"{inner_path}: {where} has no such member")
+            result[member] = to_api(inner, shape.members[member], rename, inner_path, where)
+        return result
+    if isinstance(shape, ListShape):
+        items = value if isinstance(value, list) else [value]
+        return [to_api(item, shape.member, rename, path, where) for item in items]
+    if isinstance(shape, MapShape):
+        return {
+            key: to_api(inner, shape.value, rename, path, where) for key, inner in value.items()
+        }
+    return _scalar(value, shape.type_name)
+
+
+def _scalar(value: Any, kind: str) -> Any:
+    if kind in ("integer", "long"):
+        return int(value)
+    if kind in ("float", "double"):
+        return float(value)
+    if kind == "boolean":
+        return value in (True, "true")
+    if kind == "string" and not isinstance(value, str):
+        return str(value).lower() if isinstance(value, bool) else str(value)
+    return value
+
+
+def from_api(value: Any, shape: Shape, kind: Any, rename: Mapping[str, str], path: str) -> Any:
+    """A member's value as the property of the given Pulumi type."""
+    if isinstance(shape, StructureShape):
+        inside = schema.fields(kind)
+        if inside is None:
+            return plain(value)
+        return properties(value, shape, inside, rename, path)
+    if isinstance(shape, ListShape):
+        items = [from_api(item, shape.member, kind, rename, path) for item in value]
+        if schema.nested(kind) is not None and not schema.is_list(kind):
+            return items[0] if items else None
+        return items
+    return plain(value)
+
+
+def properties(
+    value: Mapping[str, Any],
+    shape: StructureShape,
+    kinds: Mapping[str, Any],
+    rename: Mapping[str, str],
+    path: str = "",
+) -> dict[str, Any]:
+    """A structure's members as the properties that have a counterpart there."""
+    result: dict[str, Any] = {}
+    for name, kind in kinds.items():
+        inner_path = f"{path}.{name}" if path else name
+        member = member_of(shape, name, rename, inner_path)
+        if member in shape.members and value.get(member) is not None:
+            result[name] = from_api(value[member], shape.members[member], kind, rename, inner_path)
+    return result
+
+
+def plain(value: Any) -> Any:
+    """An API value as JSON can hold it."""
+    if isinstance(value, Mapping):
+        return {key: plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(inner) for inner in cast(Sequence[Any], value)]
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def constraint_violations(value: Any, shape: Shape, path: str) -> list[str]:
+    """What the model forbids and botocore does not check itself: enumerations and patterns."""
+    if value == schema.UNKNOWN or value is None:
+        return []
+    if isinstance(shape, StructureShape) and isinstance(value, Mapping):
+        return [
+            problem
+            for member, inner in value.items()
+            if member in shape.members
+            for problem in constraint_violations(inner, shape.members[member], f"{path}.{member}")
+        ]
+    if isinstance(shape, ListShape) and isinstance(value, list):
+        return [
+            problem
+            for index, inner in enumerate(value)
+            for problem in constraint_violations(inner, shape.member, f"{path}[{index}]")
+        ]
+    if shape.type_name != "string" or not isinstance(value, str):
+        return []
+    allowed = cast("list[str]", getattr(shape, "enum", None) or [])
+    if allowed and value not in allowed:
+        return [f"{path}: {value!r} is not one of {', '.join(allowed)}"]
+    pattern = shape.metadata.get("pattern")
+    if pattern and not schema.has_unknown(value) and not _fits(pattern, value):
+        return [f"{path}: {value!r} does not match {pattern}"]
+    return []
+
+
+@functools.cache
+def _compiled(pattern: str) -> re.Pattern[str] | None:
+    try:
+        # Patterns are written for Java: what Python does not know cannot be checked here.
+        return re.compile(pattern)
+    except re.error:
+        return None
+
+
+def _fits(pattern: str, value: str) -> bool:
+    compiled = _compiled(pattern)
+    return compiled is None or compiled.search(value) is not None
+
+
+def canonical(value: Any) -> Any:
+    """A value in the form in which equal meanings are equal.
+
+    Policy documents compare as JSON with one-element lists and single values alike and without the
+    order of lists; lists of plain values compare without order; what is empty compares as absent.
+    """
+    if isinstance(value, str):
+        if value[:1] in "{[" and value[-1:] in "}]":
+            try:
+                return ("json", _canonical_json(json.loads(value)))
+            except ValueError:
+                return value
+        return value
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (int, float)):
+        return str(int(value)) if float(value).is_integer() else str(value)
+    if isinstance(value, Mapping):
+        kept = {
+            key: canonical(inner)
+            for key, inner in value.items()
+            if not key.startswith("__") and inner not in (None, "", [], {})
+        }
+        return tuple(sorted(kept.items(), key=lambda item: item[0]))
+    if isinstance(value, list):
+        return tuple(sorted((canonical(item) for item in value), key=repr))
+    return value
+
+
+def _canonical_json(value: Any) -> Any:
+    if isinstance(value, dict):
+        return tuple(sorted((key, _canonical_json(inner)) for key, inner in value.items()))
+    if isinstance(value, list):
+        items = sorted((_canonical_json(item) for item in value), key=repr)
+        return items[0] if len(items) == 1 else tuple(items)
+    return value
+
+
+def merge(declared: Any, observed: Any) -> Any:
+    """What stands in the cloud, in the words of what was declared where they mean the same."""
+    if canonical(declared) == canonical(observed):
+        return declared
+    if isinstance(declared, Mapping) and isinstance(observed, Mapping):
+        merged = {
+            key: merge(inner, observed[key]) if key in observed else inner
+            for key, inner in declared.items()
+        }
+        return declared if canonical(merged) == canonical(declared) else merged
+    if (
+        isinstance(declared, list)
+        and isinstance(observed, list)
+        and len(declared) == len(observed)
+        and any(isinstance(item, Mapping) for item in declared)
+    ):
+        pairs = zip(declared, observed, strict=True)
+        return [merge(one, other) for one, other in pairs]
+    return observed
