@@ -179,7 +179,11 @@ def create(row: Row, inputs: Props, tags: dict[str, str], scope: Scope) -> Made:
     if row.tags is not None:
         outputs["tagsAll"] = tags
     outputs.setdefault("region", scope.region)
-    id_ = str(fill(row.id, {**{k: v for k, v in outputs.items() if v is not None}}))
+    if row.id_of is not None:
+        id_ = row.id_of(inputs)
+    else:
+        where = {"account": scope.account, "region": scope.region}
+        id_ = str(fill(row.id, where | _with_templates(row, outputs, "", scope)))
     outputs = _with_templates(row, outputs, id_, scope)
     made = Made(id_, outputs)
     try:

@@ -139,6 +139,7 @@ class Row:
         service: botocore's service name.
         create: The call that makes it.
         id: Template of the id (the real provider's form) over properties and the answer's parts.
+        id_of: ``id_of(inputs)`` where the id is no template.
         read: The call that reads it; ``None``: ``find`` does.
         find: ``find(id, properties, scope)`` for irregular reads: properties, or None when gone.
         update: Calls for changes in place, in order; one whose ``when`` no change meets is skipped.
@@ -163,6 +164,7 @@ class Row:
     service: str
     create: Call
     id: str
+    id_of: Callable[[Props], str] | None = None
     read: Call | None = None
     find: Callable[[str, Props, Scope], Props | None] | None = None
     update: Sequence[Call] = ()
