@@ -6,6 +6,7 @@ import io
 import threading
 from collections.abc import Callable
 from typing import Any, cast
+from urllib.parse import urlsplit, urlunsplit
 
 import boto3
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
@@ -49,6 +50,25 @@ def without_tls(client_or_session: Any) -> Any:
     return _add_header(client_or_session, SECURE_HEADER, "false")
 
 
+def without_host_prefix(client: Any) -> Any:
+    """Keeps a client's calls on the endpoint's own host.
+
+    S3 control puts the account id before any endpoint's host (``111111111111.127.0.0.1``), which no
+    machine resolves; botocore has no setting against it.
+
+    Returns:
+        The same client.
+    """
+    endpoint = urlsplit(client.meta.endpoint_url)
+
+    def keep_host(request: Any, **_: Any) -> None:
+        parts = urlsplit(request.url)
+        request.url = urlunsplit(parts._replace(netloc=endpoint.netloc))
+
+    client.meta.events.register("before-sign.*", keep_host)
+    return client
+
+
 class Internal:
     """Clients whose calls never leave the process.
 
@@ -84,7 +104,7 @@ class Internal:
                     return self._send(request, account)
 
                 client.meta.events.register("before-send", send)
-                self._clients[key] = client
+                self._clients[key] = without_host_prefix(client)
             return self._clients[key]
 
     def _send(self, request: AWSPreparedRequest, account: str) -> AWSResponse:

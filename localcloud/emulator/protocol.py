@@ -154,6 +154,8 @@ def read(environ: dict[str, Any], sign: Signature | None) -> Call:
     request = Request(environ.copy())
     signing_name = sign.signing_name.lower() if sign else "sts"
     services = _SIGNING_NAMES.get(signing_name, (signing_name,))
+    if signing_name == "s3" and request.path.startswith("/v20180820/"):
+        services = ("s3control",)  # else it would be taken for a bucket of that name
     known = [name for name in services if name in service_names()]
     if not known:
         raise UnknownCallError(
@@ -317,7 +319,7 @@ def _constraints(value: Any, shape: Any, path: str, problems: list[str]) -> None
                 f" enum value set: [{', '.join(enum)}]"
             )
         pattern = _pattern(metadata["pattern"]) if "pattern" in metadata else None
-        if pattern and not pattern.search(str(value)):
+        if pattern and not pattern.fullmatch(str(value)):
             problems.append(
                 f"Value '{value}' at '{where}' failed to satisfy constraint: Member must satisfy"
                 f" regular expression pattern: {metadata['pattern']}"
