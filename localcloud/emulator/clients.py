@@ -1,4 +1,4 @@
-"""boto3 clients for the emulator: from outside, as its administrators, and from within, as AWS."""
+"""boto3 clients for the emulated AWS itself: their calls never leave its process."""
 
 from __future__ import annotations
 
@@ -6,67 +6,22 @@ import io
 import threading
 from collections.abc import Callable
 from typing import Any, cast
-from urllib.parse import urlsplit, urlunsplit
 
 import boto3
+from botocore import xform_name
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.config import Config
+from botocore.exceptions import ClientError
 from moto.core.request import Request
 from urllib3.response import HTTPResponse
 
-SOURCE_VPCE_HEADER = "x-localcloud-source-vpce"
-SECURE_HEADER = "x-localcloud-secure-transport"
+from localcloud.emulator.callers import without_host_prefix
+from localcloud.emulator.extension import ApiError
+
+MOTO_ONLY = "localcloud.moto-only"
+"""Key of the WSGI environment that marks a call of an extension that asks for moto's answer."""
 
 _INTERNAL_KEY = "LSIALOCALCLOUDITSELF"
-
-
-def _add_header(client_or_session: Any, name: str, value: str) -> Any:
-    def add(request: Any, **_: Any) -> None:
-        request.headers[name] = value
-
-    events = (
-        client_or_session.events
-        if hasattr(client_or_session, "events")
-        else client_or_session.meta.events
-    )
-    events.register("before-sign.*", add)
-    return client_or_session
-
-
-def through_vpc_endpoint(client_or_session: Any, endpoint_id: str) -> Any:
-    """Makes a client's (or all of a session's later clients') calls come through a VPC endpoint.
-
-    The endpoint must exist in the caller's account and be for the called service; its policy takes
-    part, and ``aws:SourceVpce`` and ``aws:SourceVpc`` are set.
-
-    Returns:
-        The same client or session.
-    """
-    return _add_header(client_or_session, SOURCE_VPCE_HEADER, endpoint_id)
-
-
-def without_tls(client_or_session: Any) -> Any:
-    """Makes calls count as made without TLS (``aws:SecureTransport`` is false)."""
-    return _add_header(client_or_session, SECURE_HEADER, "false")
-
-
-def without_host_prefix(client: Any) -> Any:
-    """Keeps a client's calls on the endpoint's own host.
-
-    S3 control puts the account id before any endpoint's host (``111111111111.127.0.0.1``), which no
-    machine resolves; botocore has no setting against it.
-
-    Returns:
-        The same client.
-    """
-    endpoint = urlsplit(client.meta.endpoint_url)
-
-    def keep_host(request: Any, **_: Any) -> None:
-        parts = urlsplit(request.url)
-        request.url = urlunsplit(parts._replace(netloc=endpoint.netloc))
-
-    client.meta.events.register("before-sign.*", keep_host)
-    return client
 
 
 class Internal:
@@ -82,6 +37,7 @@ class Internal:
         self._respond = respond
         self._clients: dict[tuple[str, str, str], Any] = {}
         self._lock = threading.Lock()
+        self._local = threading.local()
         self._session = boto3.Session(
             aws_access_key_id=_INTERNAL_KEY,
             aws_secret_access_key="made-up",  # noqa: S106 -- nothing checks it
@@ -107,6 +63,30 @@ class Internal:
                 self._clients[key] = without_host_prefix(client)
             return self._clients[key]
 
+    def ask_moto(
+        self, service: str, operation: str, account: str, region: str, params: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Moto's own answer to an operation, past any extension.
+
+        Raises:
+            ApiError: Moto answers with an error.
+        """
+        client = self.client(service, account, region)
+        self._local.moto_only = True
+        try:
+            answer = dict(getattr(client, xform_name(operation))(**params))
+        except ClientError as error:
+            described: Any = error.response
+            raise ApiError(
+                described["Error"].get("Code", "Unknown"),
+                described["Error"].get("Message", ""),
+                described["ResponseMetadata"]["HTTPStatusCode"],
+            ) from error
+        finally:
+            self._local.moto_only = False
+        answer.pop("ResponseMetadata", None)
+        return answer
+
     def _send(self, request: AWSPreparedRequest, account: str) -> AWSResponse:
         body: Any = request.body
         if hasattr(body, "read"):
@@ -114,6 +94,8 @@ class Internal:
         environ = Request.from_primitives(
             request.method, request.url, request.headers, body
         ).environ
+        if getattr(self._local, "moto_only", False):
+            environ[MOTO_ONLY] = True
         status, headers, content = self._respond(environ, account)
         raw = HTTPResponse(
             body=io.BytesIO(content), headers=dict(headers), status=status, preload_content=False

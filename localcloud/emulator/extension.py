@@ -25,8 +25,8 @@ What an operation can rely on:
 - ``ctx.account`` owns the addressed resource: it differs from ``ctx.caller.account`` when the
   request names an ARN of another account and policies allow that.
 - Operations of one service run one at a time (a lock per service), so a store needs no locks.
-- The returned mapping is checked and serialised by the operation's output shape; an unknown or
-  missing member is an error naming the extension, never silently dropped.
+- The returned mapping is checked and serialised by the operation's output shape; an unknown member
+  or a wrong type is an error naming the operation, never silently dropped.
 
 An extension takes precedence over moto; ``ctx.forward()`` gives moto's own answer, to be completed.
 State that authorization needs is published by two further decorators: :func:`resource_policy` and
@@ -102,6 +102,14 @@ class Host(Protocol):
         ...
 
 
+class Forward(Protocol):
+    """Asks moto, as :class:`Context` describes."""
+
+    def __call__(self, params: Params | None = None) -> Params:
+        """Gives moto's answer."""
+        ...
+
+
 @dataclass(frozen=True)
 class Context:
     """One call, as an operation sees it.
@@ -113,8 +121,9 @@ class Context:
         region: Region of the call.
         caller: Who calls.
         host: The emulator.
-        forward: Gives moto's answer to this very request, as boto3 would return it (without
-            ``ResponseMetadata``). Raises :class:`ApiError` when moto answers with an error.
+        forward: ``forward()`` gives moto's answer to this very request, as boto3 would return it
+            (without ``ResponseMetadata``); ``forward(params)`` its answer to another input of the
+            same operation. Raises :class:`ApiError` when moto answers with an error.
     """
 
     service: str
@@ -123,7 +132,7 @@ class Context:
     region: str
     caller: Caller
     host: Host
-    forward: Callable[[], Params]
+    forward: Forward
 
     def store(
         self, service: str | None = None, *, account: str | None = None, region: str | None = None
@@ -217,7 +226,8 @@ def resource_policy(service: str) -> Callable[[PolicyFinder], PolicyFinder]:
     """Registers a function ``(ctx, arn) -> policy document or None`` for a service's resources.
 
     ``ctx.account`` and ``ctx.region`` are those of the ARN; ``ctx.forward`` is not available. The
-    policy takes part in the authorization of every call that addresses the resource. Those of
+    policy takes part in the authorization of every call that addresses the resource, or a part of
+    it: a model package (``…:model-package/group/1``) is asked for by its own ARN. Those of
     resources that moto keeps (buckets, keys, repositories, topics, queues, secrets, event buses)
     are known already.
     """

@@ -6,8 +6,9 @@ import importlib
 import inspect
 import os
 import tempfile
+from collections.abc import Iterable
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 # moto reads these when it is imported: this module is imported before any of it.
 os.environ.update(
@@ -22,8 +23,11 @@ os.environ.update(
 )
 os.environ.pop("MOTO_ACCOUNT_ID", None)
 
+from moto.core.routing import get_service_router
 from moto.core.utils import camelcase_to_underscores
 from moto.iam.access_control import PermissionResult
+from moto.kms import models as kms_models
+from moto.kms.utils import generate_private_key
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
     MotoRequestHandler,
@@ -35,6 +39,18 @@ from werkzeug.test import run_wsgi_app
 # moto's S3 weighs bucket policies by itself, without conditions and principals. IAM has decided
 # before a request gets there.
 FakeBucket.get_permission = lambda *_: PermissionResult.PERMITTED  # type: ignore[method-assign]
+
+# moto makes an RSA key for every KMS key, a tenth of a second each, which symmetric ones never use.
+_unused_private_key = cache(lambda: generate_private_key("SYMMETRIC_DEFAULT"))
+
+
+def _needed_private_key(key_spec: str) -> Any:
+    if key_spec == "SYMMETRIC_DEFAULT":
+        return _unused_private_key()
+    return generate_private_key(key_spec)
+
+
+cast(Any, kms_models).generate_private_key = _needed_private_key
 
 ACCOUNT_HEADER = "HTTP_X_MOTO_ACCOUNT_ID"
 _MODULES = {"lambda": "awslambda"}
@@ -67,6 +83,13 @@ def serves(service: str, operation: str) -> bool:
     if names is None:
         return False
     return service in ("s3", "s3control") or camelcase_to_underscores(operation) in names
+
+
+def warm(services: Iterable[str]) -> None:
+    """Reads services' models and modules ahead of the first calls, which would wait for them."""
+    for service in services:
+        get_service_router(service)
+        _method_names(service)
 
 
 class Moto:

@@ -230,6 +230,8 @@ class Emulator:
 
     def _serve(self, environ: dict[str, Any], call: Call, caller: Caller, owner: str) -> Response:
         handler = OPERATIONS.get((call.service, call.operation))
+        if clients.MOTO_ONLY in environ:
+            handler = None
         with self._lock:
             if handler is None:
                 return self._moto_response(environ, call, owner)
@@ -241,7 +243,7 @@ class Emulator:
                 region=call.region,
                 caller=caller,
                 host=self,
-                forward=lambda: self._forward(environ, call, owner),
+                forward=lambda params=None: self._forward(environ, call, owner, params),
             )
             result = handler(context, call.params) or {}
         protocol.check_output(call.service, call.operation, result)
@@ -259,7 +261,11 @@ class Emulator:
                 501,
             ) from error
 
-    def _forward(self, environ: dict[str, Any], call: Call, owner: str) -> Params:
+    def _forward(
+        self, environ: dict[str, Any], call: Call, owner: str, params: Params | None
+    ) -> Params:
+        if params is not None:
+            return self._clients.ask_moto(call.service, call.operation, owner, call.region, params)
         environ = {**environ, "wsgi.input": protocol.stream(call.body)}
         status, headers, body = self._moto_response(environ, call, owner)
         return protocol.parse_response(
@@ -346,7 +352,8 @@ def served_by(service: str, operation: str) -> str:
     return "moto" if motoserver.serves(service, operation) else "nobody"
 
 
-def _no_forward() -> Params:
+def _no_forward(params: Params | None = None) -> Params:
+    del params
     raise RuntimeError("There is no request to forward.")
 
 

@@ -11,7 +11,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from localcloud.emulator.clients import through_vpc_endpoint, without_tls
+from localcloud.emulator.callers import through_vpc_endpoint, without_host_prefix, without_tls
 from tests.localcloud.emulators import (
     DEV,
     HUB,
@@ -115,6 +115,18 @@ class TestAccounts:
         without = boto3.Session(keys.access_key, keys.secret_key, region_name=REGION)
         with pytest.raises(ClientError, match="InvalidClientTokenId"):
             cloud.client("sts", session=without).get_caller_identity()
+
+    def test_s3_control_is_of_one_account(self, cloud: Cloud) -> None:
+        control = without_host_prefix(cloud.client("s3control"))
+        block = {"BlockPublicAcls": True}
+        control.put_public_access_block(AccountId=DEV, PublicAccessBlockConfiguration=block)
+        kept = control.get_public_access_block(AccountId=DEV)["PublicAccessBlockConfiguration"]
+        assert kept["BlockPublicAcls"]
+        refused(
+            control.put_public_access_block,
+            AccountId=PROD,
+            PublicAccessBlockConfiguration=block,
+        )
 
 
 class TestAcrossAccounts:

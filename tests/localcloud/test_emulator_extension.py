@@ -115,6 +115,21 @@ def test_moto_s_answer_can_be_completed(emulator: Emulator) -> None:
         ssm.get_parameter(Name="/y")
 
 
+def test_moto_can_be_asked_for_another_input(emulator: Emulator) -> None:
+    @operation("sagemaker", "DescribeModelPackageGroup")
+    def describe(ctx: Context, params: Params) -> Params:
+        return ctx.forward(
+            {"ModelPackageGroupName": params["ModelPackageGroupName"].split("/")[-1]}
+        )
+
+    sagemaker = client(emulator, "sagemaker")
+    arn = sagemaker.create_model_package_group(ModelPackageGroupName="g")["ModelPackageGroupArn"]
+    described = sagemaker.describe_model_package_group(ModelPackageGroupName=arn)
+    assert described["ModelPackageGroupName"] == "g"
+    with pytest.raises(ClientError):
+        sagemaker.describe_model_package_group(ModelPackageGroupName=arn + "2")
+
+
 def test_other_protocols(emulator: Emulator) -> None:
     """query (iam), ec2, rest-xml (s3) and rest-json (lambda)."""
 
