@@ -21,6 +21,7 @@ from google.protobuf import empty_pb2, struct_pb2
 from google.protobuf.json_format import MessageToDict
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
+from localcloud.emulator.callers import without_host_prefix
 from localcloud.provider import crud, invokes, schema, shapes, table
 from localcloud.provider.table import Props, Row, Scope
 
@@ -137,15 +138,17 @@ class Session:
         key = (service, region or self.region)
         with self._lock:
             if key not in self._clients:
-                self._clients[key] = self._session.client(
-                    service,
-                    region_name=key[1],
-                    endpoint_url=self.endpoint,
-                    config=Config(
-                        retries={"mode": "standard", "total_max_attempts": 8},
-                        s3={"addressing_style": "path"},
-                        max_pool_connections=32,
-                    ),
+                self._clients[key] = without_host_prefix(
+                    self._session.client(
+                        service,
+                        region_name=key[1],
+                        endpoint_url=self.endpoint,
+                        config=Config(
+                            retries={"mode": "standard", "total_max_attempts": 8},
+                            s3={"addressing_style": "path"},
+                            max_pool_connections=32,
+                        ),
+                    )
                 )
             return self._clients[key]
 
