@@ -10,7 +10,7 @@ import io
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, cast
 from urllib.parse import unquote
@@ -54,6 +54,8 @@ _SIGNING_NAMES: dict[str, tuple[str, ...]] = {
     "states": ("stepfunctions",),
     "tagging": ("resourcegroupstaggingapi",),
 }
+# (service, input) pairs that take a name or the ARN of a resource of any account.
+_NAME_OR_ARN = {("sagemaker", "HubName"), ("sagemaker", "ModelPackageGroupName")}
 _CREDENTIAL = re.compile(r"Credential=([^,/\s]+)/(\d{8})/([^/]+)/([^/]+)/aws4_request")
 
 
@@ -196,6 +198,32 @@ def _parse(
             f"The request is no {model.service_model.service_name}:{model.name}: {error}"
         ) from error
     return {key: value for key, value in parsed.items() if value is not None}
+
+
+def with_plain_names(call: Call, environ: dict[str, Any]) -> Call:
+    """The call with names where the caller gave ARNs, in inputs that take either.
+
+    Resources of other accounts are addressed so. The call is carried out in the owner's account,
+    where the name says as much, and moto and extensions need not know of both.
+
+    Args:
+        call: A call whose authorization is done.
+        environ: Its WSGI environment; its body is replaced.
+    """
+    given = {
+        name: value
+        for name, value in call.params.items()
+        if (call.service, name) in _NAME_OR_ARN
+        and isinstance(value, str)
+        and value.startswith("arn:")
+    }
+    if not given or call.protocol != "json":
+        return call
+    names = {name: value.rsplit("/", 1)[-1] for name, value in given.items()}
+    body = json.dumps({**json.loads(call.body), **names}).encode()
+    environ["wsgi.input"] = io.BytesIO(body)
+    environ["CONTENT_LENGTH"] = str(len(body))
+    return replace(call, params={**call.params, **names}, body=body)
 
 
 def operation_model(service: str, operation: str) -> Any:

@@ -161,6 +161,7 @@ class Emulator:
         served_by = "nobody"
         try:
             caller, owner = self._admit(environ, call, sign)
+            call = protocol.with_plain_names(call, environ)
             served_by = "extension" if (call.service, call.operation) in OPERATIONS else "moto"
             response = self._serve(environ, call, caller, owner)
         except ApiError as error:

@@ -234,6 +234,50 @@ class TestAcrossAccounts:
         )
         assert images(registryId=DEV, repositoryName="shared")["imageDetails"] == []
 
+    def test_a_model_of_the_hub(self, cloud: Cloud) -> None:
+        """Only the accounts that the group's policy names see it, and do only what it says."""
+        hub = cloud.client("sagemaker", HUB)
+        group = hub.create_model_package_group(ModelPackageGroupName="churn")[
+            "ModelPackageGroupArn"
+        ]
+        package = {
+            "ModelPackageGroupName": group,
+            "InferenceSpecification": {
+                "Containers": [{"Image": "image"}],
+                "SupportedContentTypes": ["text/csv"],
+                "SupportedResponseMIMETypes": ["text/csv"],
+            },
+        }
+        dev = cloud.client("sagemaker")
+        refused(dev.describe_model_package_group, ModelPackageGroupName=group)
+        hub.put_model_package_group_policy(
+            ModelPackageGroupName="churn",
+            ResourcePolicy=document(
+                {
+                    "Sid": "Dev",
+                    "Principal": {"AWS": f"arn:aws:iam::{DEV}:root"},
+                    "Action": [
+                        "sagemaker:DescribeModelPackageGroup",
+                        "sagemaker:CreateModelPackage",
+                        "sagemaker:DescribeModelPackage",
+                    ],
+                    "Resource": [group, f"arn:aws:sagemaker:{REGION}:{HUB}:model-package/churn/*"],
+                }
+            ),
+        )
+        described = dev.describe_model_package_group(ModelPackageGroupName=group)
+        assert described["ModelPackageGroupArn"] == group
+        made = dev.create_model_package(**package)["ModelPackageArn"]
+        assert made == f"arn:aws:sagemaker:{REGION}:{HUB}:model-package/churn/1"
+        assert hub.describe_model_package(ModelPackageName=made)["ModelPackageVersion"] == 1
+        refused(dev.update_model_package, ModelPackageArn=made, ModelApprovalStatus="Approved")
+        refused(
+            cloud.client("sagemaker", PROD).describe_model_package_group,
+            ModelPackageGroupName=group,
+        )
+        listed = dev.list_model_package_groups()["ModelPackageGroupSummaryList"]
+        assert "churn" not in {item["ModelPackageGroupName"] for item in listed}
+
     def test_events_to_a_bus_of_another_account(self, cloud: Cloud) -> None:
         arn = cloud.client("events", HUB).create_event_bus(Name="hub")["EventBusArn"]
         entry = {"Source": "a", "DetailType": "b", "Detail": "{}", "EventBusName": arn}
