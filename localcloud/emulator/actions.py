@@ -546,6 +546,13 @@ def _glue(call: Call, account: str, types: list[ResourceType]) -> Iterator[str]:
                 yield f"{base}:table/{name}/{table}"
 
 
+def _sns(call: Call, account: str, types: list[ResourceType]) -> Iterator[str]:
+    """A subscription is part of its topic: IAM knows only the topic's ARN."""
+    subscription = call.params.get("SubscriptionArn")
+    if subscription and types:
+        yield str(subscription).rpartition(":")[0]
+
+
 _BY_SERVICE: dict[str, Callable[[Call, str, list[ResourceType]], Iterator[str]]] = {
     "events": _events,
     "glue": _glue,
@@ -554,6 +561,7 @@ _BY_SERVICE: dict[str, Callable[[Call, str, list[ResourceType]], Iterator[str]]]
     "s3": _s3,
     "sagemaker": _model_packages,
     "secretsmanager": _secret,
+    "sns": _sns,
     "sqs": _sqs,
 }
 _SPECIAL: dict[tuple[str, str], Callable[[Call, str], Iterator[Access]]] = {

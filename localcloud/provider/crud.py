@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from botocore.exceptions import ClientError
-from botocore.model import StructureShape
+from botocore.model import ListShape, StructureShape
 from botocore.validate import ParamValidator
 
 from localcloud.provider import schema, shapes
@@ -257,14 +257,20 @@ def read(row: Row, id_: str, props: Props, scope: Scope) -> Props | None:
         assert known is not None
         found = shapes.properties(structure, shape, {**known.outputs, **known.inputs}, row.rename)
         found.pop("tags", None)
+        for name, path in row.computed.items():
+            # Answers to a read name the same things as the answer to the create call.
+            value = dig(structure, path.rpartition(".")[2]) if "{" not in path else None
+            if value is not None:
+                found.setdefault(name, shapes.plain(value))
         if row.parts:
             found = {**dict(zip(row.parts, id_.split(row.separator), strict=False)), **found}
     if row.observe is not None:
         row.observe(found, answer, scope)
+    found.setdefault("region", scope.region)
+    found = _with_templates(row, found, id_, scope)
     if row.tags is not None and "tagsAll" not in found:
         found["tagsAll"] = read_tags(row, row.tags, id_, {**props, **found}, answer, scope)
-    found.setdefault("region", scope.region)
-    return _with_templates(row, found, id_, scope)
+    return found
 
 
 def _fillable(template: str, values: Mapping[str, Any]) -> bool:
@@ -300,7 +306,9 @@ def read_tags(
 def _tag_target(row: Row, tags: Tags, id_: str, props: Props, *, write: bool = False) -> Props:
     target = fill(tags.target, id_values(row, id_, props))
     name = (tags.put_arn if write else "") or tags.arn
-    params = {name: [target] if tags.target_list else target}
+    shape = shapes.operation(row.service, tags.put if write else tags.listing).input_shape
+    several = isinstance(cast(StructureShape, shape).members[name], ListShape)
+    params = {name: [target] if several else target}
     return params | {n: fill(t, id_values(row, id_, props)) for n, t in tags.extra.items()}
 
 

@@ -8,16 +8,21 @@ import importlib
 import importlib.util
 import json
 import re
+import threading
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any, get_args, get_origin
 
 from pulumi import _types as pulumi_types
 
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 """The engine's sentinel for a value that is not known before the update."""
+
+_IMPORTING = threading.Lock()
+"""`pulumi_aws` loads its modules when they are first looked into, which two threads must not do."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +67,13 @@ def schema(token: str) -> Schema | None:
     if token not in _classes():
         return None
     module, name = _classes()[token]
-    loaded = importlib.import_module(module)
-    arguments = getattr(loaded, f"{name}Args")
+    with _IMPORTING:
+        return _schema(importlib.import_module(module), name)
+
+
+def _schema(loaded: ModuleType, name: str) -> Schema:
+    # Where a nested type has taken the usual name, the resource's own is "…InitArgs".
+    arguments = getattr(loaded, f"{name}InitArgs", None) or getattr(loaded, f"{name}Args")
     annotations = arguments.__init__.__annotations__
     names = pulumi_types.input_type_py_to_pulumi_names(arguments)
     return Schema(

@@ -23,6 +23,7 @@ from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
 from localcloud.emulator.callers import without_host_prefix
 from localcloud.provider import crud, invokes, schema, shapes, table
+from localcloud.provider.package_schema import package_schema
 from localcloud.provider.table import Props, Row, Scope
 
 VERSION = "7.51.1"
@@ -187,9 +188,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         return plugin_pb2.PluginInfo(version=VERSION)
 
     def GetSchema(self, request: Any, context: Any) -> Any:  # noqa: N802
-        return provider_pb2.GetSchemaResponse(
-            schema=json.dumps({"name": "aws", "version": VERSION})
-        )
+        return provider_pb2.GetSchemaResponse(schema=json.dumps(package_schema(VERSION, self.rows)))
 
     def Cancel(self, request: Any, context: Any) -> Any:  # noqa: N802
         # Calls are short: those under way end by themselves, the engine starts no more.
@@ -336,9 +335,11 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
                 name: shapes.merge(value, found[name]) if name in found else value
                 for name, value in old_inputs.items()
             }
-            outputs = dict(old)
-            for name, value in found.items():
-                outputs[name] = shapes.merge(old[name], value) if name in old else value
+            # What was never declared and AWS fills in by itself is no drift.
+            outputs = {
+                name: shapes.merge(value, found[name]) if name in found else value
+                for name, value in old.items()
+            }
             if "tagsAll" in found and "tagsAll" in old and found["tagsAll"] != old["tagsAll"]:
                 inputs["tags"] = {
                     k: v

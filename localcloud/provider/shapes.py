@@ -181,7 +181,7 @@ def _compiled(pattern: str) -> re.Pattern[str] | None:
 
 def _fits(pattern: str, value: str) -> bool:
     compiled = _compiled(pattern)
-    return compiled is None or compiled.search(value) is not None
+    return compiled is None or compiled.fullmatch(value) is not None
 
 
 def canonical(value: Any) -> Any:

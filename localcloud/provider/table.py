@@ -107,7 +107,6 @@ class Tags:
     arn: str = "ResourceArn"
     put_arn: str = ""
     target: str = "{arn}"
-    target_list: bool = False
     extra: Mapping[str, str] = field(default_factory=dict[str, str])
     listing: str = "ListTagsForResource"
     listed: str = "Tags"
@@ -155,6 +154,7 @@ class Row:
         parts: Names of the id's parts, split by ``separator``: for imports and ``by`` templates.
         gone: Error codes that mean that the resource does not exist.
         observe: Completes what was read.
+        importable: Whether the real provider can import it.
         after: ``after(inputs, outputs, scope)`` more calls once it is made.
         before_delete: ``before_delete(outputs, scope)``.
         delete_first: Whether a replacement must delete the old one first (a fixed name).
@@ -184,6 +184,7 @@ class Row:
     after: Callable[[Props, Props, Scope], None] | None = None
     before_delete: Callable[[Props, Scope], None] | None = None
     delete_first: bool = True
+    importable: bool = True
 
 
 def load() -> dict[str, Row]:

@@ -18,7 +18,6 @@ def _tags(kind: str) -> Tags:
         remove_pairs=True,
         arn="Resources",
         target="{id}",
-        target_list=True,
         listing="",
         listed="Tags",
         resource_type=kind,

@@ -120,6 +120,10 @@ def _find_attachment(id_: str, props: Props, scope: Scope) -> Props | None:
     return {"role": role, "policyArn": arn}
 
 
+def _https(found: Props, answer: Props, scope: Scope) -> None:
+    found["url"] = f"https://{answer['Url'].removeprefix('https://')}"
+
+
 _ROLE_POLICY = Call("PutRolePolicy")
 
 ROWS = [
@@ -132,8 +136,9 @@ ROWS = [
         update=(
             Call(
                 "UpdateAssumeRolePolicy",
-                by=_ROLE,
-                only=("assumeRolePolicy",),
+                by={**_ROLE, "PolicyDocument": "{assumeRolePolicy}"},
+                only=(),
+                takes=("assumeRolePolicy",),
             ),
             Call("UpdateRole", by=_ROLE, only=("description", "maxSessionDuration")),
             Call(
@@ -245,6 +250,7 @@ ROWS = [
             ),
         ),
         delete=Call("DeleteOpenIDConnectProvider", by={"OpenIDConnectProviderArn": "{id}"}),
+        observe=_https,
         rename={"clientIdLists": "ClientIDList", "thumbprintLists": "ThumbprintList"},
         replace=("url", "clientIdLists"),
         computed={"arn": "OpenIDConnectProviderArn"},

@@ -35,7 +35,7 @@ def _find_key(id_: str, props: Props, scope: Scope) -> Props | None:
         "policy": policy["Policy"],
         "enableKeyRotation": rotation["KeyRotationEnabled"],
         "multiRegion": meta.get("MultiRegion", False),
-        "keyUsage": meta["KeyUsage"],
+        "keyUsage": meta.get("KeyUsage"),
         "customerMasterKeySpec": meta.get("CustomerMasterKeySpec"),
     }
 

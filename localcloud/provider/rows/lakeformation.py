@@ -149,6 +149,7 @@ ROWS = [
         ),
         id="{grantId}",
         id_of=grant_id,
+        importable=False,
         find=_find_grant,
         delete=Call("RevokePermissions", prepare=_permissions),
         replace=(

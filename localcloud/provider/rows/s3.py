@@ -80,7 +80,6 @@ def _setting(
         replace=("bucket",),
         parts=("bucket",),
         separator=",",
-        ignored={"expectedBucketOwner": "the emulator's accounts are known by their credentials"},
         gone=("NoSuchBucket", "NoSuchBucketPolicy", "ServerSideEncryptionConfigurationNotFoundError",
               "NoSuchPublicAccessBlockConfiguration", "NoSuchLifecycleConfiguration",
               "OwnershipControlsNotFoundError"),

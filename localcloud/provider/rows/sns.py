@@ -57,6 +57,7 @@ _PUT_POLICY = Call(
     by={"TopicArn": "{arn}", "AttributeValue": "{policy}"},
     only=(),
     fixed={"AttributeName": "Policy"},
+    takes=("policy",),
 )
 
 ROWS = [
