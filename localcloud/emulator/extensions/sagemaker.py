@@ -461,9 +461,10 @@ def delete_feature_group(ctx: Context, params: Params) -> Params | None:
     """Removes a feature group; the offline store's objects stay, as on AWS."""
     name = _group_name(params["FeatureGroupName"])
     groups = ctx.backend(_SERVICE).feature_groups
-    if name not in groups:
+    keys = [key for key, group in groups.items() if group.feature_group_name == name]
+    if not keys:
         raise ApiError("ResourceNotFound", f"FeatureGroup {name} does not exist.")
-    del groups[name]
+    del groups[keys[0]]
     _tags(ctx).pop(ctx.arn(f"feature-group/{name.lower()}"), None)
     return None
 
