@@ -533,7 +533,7 @@ def load(config: pulumi.Config, stack: str) -> PlatformSettings:
     problems: list[str] = []
     for field, key in keys().items():
         text = config.get(key.partition(":")[2])
-        if text is None:
+        if not text:
             continue
         try:
             values[field] = _decode(field, text)
@@ -577,7 +577,7 @@ def load_stack(project_dir: Path, stack: str) -> PlatformSettings:
     ]
     if unknown:
         raise SettingsError(stack, unknown)
-    return parse(stack, {by_key[key]: value for key, value in own.items()})
+    return parse(stack, {by_key[key]: value for key, value in own.items() if value != ""})
 
 
 def check_together(stacks: Sequence[PlatformSettings]) -> None:

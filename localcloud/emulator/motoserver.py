@@ -115,6 +115,8 @@ class Moto:
             raise NotServedError(str(error)) from error
         body = b"".join(chunks)
         code = int(status.split(" ", 1)[0])
-        if code == 404 and headers.get("Content-Type", "").startswith("text/html"):
+        # An answer to HEAD has no body, and moto gives it the type of a page.
+        head = environ["REQUEST_METHOD"] == "HEAD"
+        if code == 404 and not head and headers.get("Content-Type", "").startswith("text/html"):
             raise NotServedError("moto has no route for the request.")
         return code, list(headers.items()), body

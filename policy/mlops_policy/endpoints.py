@@ -43,7 +43,9 @@ _OPEN_ENDPOINT = document({"Effect": "Allow", "Principal": "*", "Action": "*", "
             {"serviceName": "com.amazonaws.eu-west-1.sts", "policy": _CLOSED_ENDPOINT},
         )
     ],
-    options={"without_policy": strings("Services whose endpoints take no policy.", [])},
+    options={
+        "without_policy": strings("Services whose endpoints take no policy.", ["codepipeline"])
+    },
 )
 def _endpoint_policy_present(endpoint: Resource, options: Options) -> Iterator[str]:
     if endpoint.has("policy"):

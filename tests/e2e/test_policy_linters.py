@@ -98,7 +98,9 @@ def test_every_accepted_finding_has_a_reason() -> None:
 
 def test_every_statement_has_a_sid(documents: list[PolicyDocument]) -> None:
     without = [
-        document.name for document in documents if not all(s.get("Sid") for s in document.statements)
+        document.name
+        for document in documents
+        if not all(s.get("Sid") for s in document.statements)
     ]
     assert not without
 

@@ -1,0 +1,121 @@
+"""Saved plans: what was previewed and approved is exactly what is applied.
+
+``preview --save-plans DIR`` writes the engine's update plan of each stack and a manifest; ``up
+--plans DIR`` refuses anything that the manifest does not describe. The engine itself refuses an
+update that would do more than its plan.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from automation.runs import StackRun
+
+MANIFEST = "manifest.json"
+
+
+class PlanError(RuntimeError):
+    """A plan does not fit what would be applied; the message says in what."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a plan was made from.
+
+    Attributes:
+        stack: The stack.
+        plan: SHA-256 of the plan file.
+        program: SHA-256 over the files that decide what the program makes.
+        commit: Commit of the checkout, empty outside of one.
+        changes: Operation -> number of resources, as previewed.
+    """
+
+    stack: str
+    plan: str
+    program: str
+    commit: str
+    changes: dict[str, int]
+
+
+def path(folder: Path, stack: str) -> Path:
+    """The plan file of a stack."""
+    return folder / f"{stack}.plan.json"
+
+
+def _digest(*parts: bytes) -> str:
+    whole = hashlib.sha256()
+    for part in parts:
+        whole.update(len(part).to_bytes(8, "big"))
+        whole.update(part)
+    return whole.hexdigest()
+
+
+def program_digest(project_dir: Path, stack: str) -> str:
+    """SHA-256 over the program, its settings, the policy pack and the pinned packages."""
+    files = [
+        project_dir / "Pulumi.yaml",
+        project_dir / f"Pulumi.{stack}.yaml",
+        project_dir / "__main__.py",
+        *(project_dir / "components").rglob("*.py"),
+        *(project_dir / "policy").rglob("*.py"),
+        project_dir / "requirements" / "platform.txt",
+    ]
+    parts: list[bytes] = []
+    for file in sorted(files):
+        parts += [str(file.relative_to(project_dir)).encode(), file.read_bytes()]
+    return _digest(*parts)
+
+
+def _commit(project_dir: Path) -> str:
+    found = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=project_dir, capture_output=True, text=True, check=False
+    )
+    return found.stdout.strip() if found.returncode == 0 else ""
+
+
+def save(folder: Path, runs: Sequence[StackRun], project_dir: Path) -> Path:
+    """Write the manifest for the plans that previews have written; earlier stacks' entries stay."""
+    manifest = folder / MANIFEST
+    entries = json.loads(manifest.read_text()) if manifest.exists() else {}
+    for run in runs:
+        if run.ok:
+            entries[run.stack] = asdict(
+                Entry(
+                    run.stack,
+                    _digest(path(folder, run.stack).read_bytes()),
+                    program_digest(project_dir, run.stack),
+                    _commit(project_dir),
+                    dict(run.changes),
+                )
+            )
+    manifest.write_text(json.dumps(entries, indent=2, sort_keys=True) + "\n")
+    return manifest
+
+
+def approved(folder: Path, stack: str, project_dir: Path) -> Path:
+    """The plan file to apply.
+
+    Raises:
+        PlanError: there is no plan, it was changed, or the program is not the one it was made from.
+    """
+    manifest, plan = folder / MANIFEST, path(folder, stack)
+    again = f"preview it again: python -m automation preview --stack {stack} --save-plans {folder}"
+    if not manifest.exists() or not plan.exists():
+        raise PlanError(f"there is no plan for {stack} in {folder}; {again}")
+    entries = json.loads(manifest.read_text())
+    if stack not in entries:
+        raise PlanError(f"{manifest} does not name {stack}; {again}")
+    entry = Entry(**entries[stack])
+    if entry.plan != _digest(plan.read_bytes()):
+        raise PlanError(f"{plan} is not the file that was previewed; {again}")
+    if entry.program != program_digest(project_dir, stack):
+        raise PlanError(
+            f"the program or the settings of {stack} are not those that were previewed"
+            f"{f' (commit {entry.commit[:12]})' if entry.commit else ''}; {again}"
+        )
+    return plan

@@ -1,0 +1,227 @@
+"""One engine operation on one stack, and operations on all stacks in order.
+
+Results come from the engine's events, not from its text.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pulumi import automation as auto
+from pulumi.automation import CommandError, EngineEvent
+
+from automation import recovery
+
+Verb = Literal["preview", "up", "refresh", "drift", "destroy"]
+
+_CHANGING = frozenset(
+    {"create", "update", "delete", "replace", "create-replacement", "delete-replaced", "import"}
+)
+_COUNTED = {"create-replacement": None, "delete-replaced": None, "discard": None}
+"""Parts of a replacement: the replacement itself is counted."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One resource that changes or changed."""
+
+    operation: str
+    urn: str
+    type: str
+    properties: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The resource's logical name."""
+        return self.urn.rpartition("::")[2]
+
+
+@dataclass(frozen=True)
+class Violation:
+    """What a policy said of a resource."""
+
+    policy: str
+    mandatory: bool
+    resource: str
+    message: str
+
+
+@dataclass
+class StackRun:
+    """An operation on one stack: what it found, did, and how it ended.
+
+    Attributes:
+        stack: Name of the stack.
+        verb: The operation.
+        steps: Resources that change, in the engine's order.
+        resources: Resources in the stack, unchanged ones included.
+        violations: What the policy pack said.
+        errors: Messages of failed resources and of the engine.
+        seconds: How long it took.
+        skipped: Why it was not run; empty when it was.
+        note: What a recovery did before.
+    """
+
+    stack: str
+    verb: Verb
+    steps: list[Step] = field(default_factory=list[Step])
+    resources: int = 0
+    violations: list[Violation] = field(default_factory=list[Violation])
+    errors: list[str] = field(default_factory=list[str])
+    seconds: float = 0.0
+    skipped: str = ""
+    note: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether it ran to its end without an error and without a mandatory violation."""
+        return (
+            not self.skipped
+            and not self.errors
+            and not any(violation.mandatory for violation in self.violations)
+        )
+
+    @property
+    def changes(self) -> Counter[str]:
+        """Operation -> number of resources."""
+        return Counter(step.operation for step in self.steps)
+
+
+Progress = Callable[[StackRun, str], None]
+"""``progress(run, what)``: called for every step, and with "start" and "end"."""
+
+
+class _Recorder:
+    """Turns engine events into a :class:`StackRun`."""
+
+    def __init__(self, run: StackRun, progress: Progress) -> None:
+        self.run, self.progress = run, progress
+        self._lock = threading.Lock()
+        self._seen: set[tuple[str, str]] = set()
+
+    def __call__(self, event: EngineEvent) -> None:
+        with self._lock:
+            if event.resource_pre_event:
+                self._resource(event.resource_pre_event.metadata)
+            elif event.policy_event:
+                found = event.policy_event
+                self.run.violations.append(
+                    Violation(
+                        found.policy_name,
+                        found.enforcement_level == "mandatory",
+                        (found.resource_urn or "").rpartition("::")[2],
+                        _plain(found.message),
+                    )
+                )
+            elif event.diagnostic_event and event.diagnostic_event.severity == "error":
+                message = _plain(event.diagnostic_event.message)
+                # Policies report through events of their own.
+                if message and message not in self.run.errors:
+                    self.run.errors.append(message)
+
+    def _resource(self, metadata: Any) -> None:
+        operation = str(metadata.op.value)
+        if metadata.type == "pulumi:pulumi:Stack" or metadata.type.startswith("pulumi:providers:"):
+            return
+        if (operation, metadata.urn) in self._seen:
+            return
+        self._seen.add((operation, metadata.urn))
+        if operation not in ("delete", "delete-replaced"):
+            self.run.resources += operation in (
+                "same", "create", "update", "replace", "refresh", "import",
+            )  # fmt: skip
+        if operation in _CHANGING and operation not in _COUNTED:
+            step = Step(operation, metadata.urn, metadata.type, tuple(metadata.diffs or ()))
+            self.run.steps.append(step)
+            self.progress(self.run, f"{operation} {step.name}")
+
+
+def _plain(text: str) -> str:
+    return text.replace("<{%reset%}>", "").replace("<{%fg 1%}>", "").strip()
+
+
+def run_stack(
+    stack: auto.Stack,
+    verb: Verb,
+    *,
+    progress: Progress,
+    policy_packs: Sequence[str],
+    plan: str | None = None,
+    exclude_protected: bool = False,
+) -> StackRun:
+    """Run one operation; errors end up in the result, never as an exception of the engine."""
+    run = StackRun(stack.name, verb)
+    started = time.monotonic()
+    recorder = _Recorder(run, progress)
+    progress(run, "start")
+    common: dict[str, Any] = {"on_event": recorder, "suppress_progress": True, "color": "never"}
+    try:
+        run.note = "" if verb in ("preview", "drift") else recovery.before(stack)
+        with recovery.retried_after_a_stale_lock(stack) as attempt:
+            attempt(lambda: _operate(stack, verb, common, policy_packs, plan, exclude_protected))
+    except CommandError as error:
+        if not run.errors and not any(v.mandatory for v in run.violations):
+            run.errors.append(_tail(str(error)))
+    except recovery.RecoveryError as error:
+        run.errors.append(str(error))
+    run.seconds = time.monotonic() - started
+    progress(run, "end")
+    return run
+
+
+def _operate(
+    stack: auto.Stack,
+    verb: Verb,
+    common: dict[str, Any],
+    policy_packs: Sequence[str],
+    plan: str | None,
+    exclude_protected: bool,
+) -> None:
+    packs = list(policy_packs)
+    if verb == "preview":
+        stack.preview(policy_packs=packs, plan=plan, **common)
+    elif verb == "up":
+        stack.up(policy_packs=packs, plan=plan, show_secrets=False, **common)
+    elif verb == "refresh":
+        stack.refresh(show_secrets=False, **common)
+    elif verb == "drift":
+        stack.preview_refresh(show_secrets=False, **common)
+    else:
+        stack.destroy(show_secrets=False, exclude_protected=exclude_protected, **common)
+
+
+def _tail(text: str, lines: int = 12) -> str:
+    kept = [line for line in text.splitlines() if line.strip()]
+    return "\n".join(kept[-lines:])
+
+
+def run_all(
+    ordered: Sequence[Sequence[str]],
+    operate: Callable[[str], StackRun],
+    verb: Verb,
+    *,
+    side_by_side: int = 3,
+    may_go_on: Callable[[StackRun], bool] = lambda run: run.ok,
+) -> list[StackRun]:
+    """Operate on stacks wave by wave; siblings of a failure finish, later waves are skipped.
+
+    Running again goes on where it stopped: what is done needs no change.
+    """
+    done: list[StackRun] = []
+    failed: list[str] = []
+    for wave in ordered:
+        if failed:
+            reason = f"{', '.join(failed)} failed; run the same command again once it is mended"
+            done += [StackRun(name, verb, skipped=reason) for name in wave]
+            continue
+        with ThreadPoolExecutor(max_workers=side_by_side) as pool:
+            finished = list(pool.map(operate, wave))
+        done += finished
+        failed = [run.stack for run in finished if not may_go_on(run)]
+    return done

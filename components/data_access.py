@@ -1,0 +1,335 @@
+"""The ways to data: a bucket, SQL over a catalog, and features; each encrypted and in the VPC only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypedDict
+
+import pulumi
+import pulumi_aws as aws
+from pulumi import Input, Output, ResourceOptions
+
+from components import iam
+from components.naming import Names, Placement
+from components.storage import BucketSpec, make_bucket, only_key
+
+
+def data_bucket_statements(
+    names: Names, endpoint_ids: Sequence[Input[str]], exempt_tags: Sequence[str], key: Input[str]
+) -> list[iam.Statement]:
+    """The data bucket: read and written through known endpoints, by the tagged roles, or by AWS
+    services on a caller's behalf. Source: seed 001, the data bucket's policy."""
+    arn = names.bucket_arn("data")
+    return [
+        iam.Statement(
+            sid="DenyNoVPC",
+            effect="Deny",
+            principals="*",
+            actions=["s3:GetObject", "s3:PutObject", "s3:ListBucket"],
+            resources=[arn, f"{arn}/*"],
+            conditions={
+                "StringNotEquals": {
+                    "aws:sourceVpce": list(endpoint_ids),
+                    "aws:PrincipalTag/Principal": list(exempt_tags),
+                },
+                "Bool": {"aws:ViaAWSService": "false"},
+            },
+        ),
+        *only_key(arn, key),
+    ]
+
+
+class DataAccessArgs(TypedDict):
+    """Inputs of :class:`DataAccess`."""
+
+    placement: Placement
+    """Where it lives."""
+    owns_account: bool
+    """Whether catalog encryption and Lake Formation's settings, which are account-wide, are set."""
+    athena: bool
+    lake_formation: bool
+    feature_store: bool
+    datazone: bool
+    data_key_arn: Input[str]
+    """Key of all data."""
+    s3_endpoint_ids: Sequence[Input[str]]
+    """S3 endpoints through which data may be reached."""
+    access_log_bucket: Input[str]
+    """Where access to the bucket is logged."""
+    boundary_arn: Input[str]
+    """Permissions boundary of the roles made here."""
+    reader_role_arns: Mapping[str, Input[str]]
+    """Who may query the database: name -> role."""
+    administrator_role_arns: Sequence[Input[str]]
+    """Lake Formation's administrators."""
+
+
+class DataAccess(pulumi.ComponentResource):
+    """Data bucket, Athena over Glue and Lake Formation, feature group, and DataZone if asked for."""
+
+    data_bucket: Output[str]
+
+    def __init__(
+        self, name: str, args: DataAccessArgs, opts: ResourceOptions | None = None
+    ) -> None:
+        super().__init__("mlops:index:DataAccess", name, dict(args), opts)
+        self._name, self._args = name, args
+        self._placement = args["placement"]
+        self._names = Names.at(self._placement)
+        self._bucket()
+        self._values: dict[str, tuple[Input[str], str]] = {
+            "data/bucket": (self.data_bucket, "Bucket of data")
+        }
+        if args["athena"]:
+            database = self._athena()
+            if args["lake_formation"]:
+                self._lake_formation(database)
+        if args["feature_store"]:
+            self._features()
+        if args["datazone"]:
+            self._datazone()
+        for path, (value, description) in self._values.items():
+            aws.ssm.Parameter(
+                f"{name}-{path.replace('/', '-')}",
+                name=self._names.parameter(path),
+                type="String",
+                value=value,
+                description=description,
+                opts=self._child(),
+            )
+        self.register_outputs({"data_bucket": self.data_bucket})
+
+    def _child(
+        self, *, kept: bool = False, depends_on: Sequence[pulumi.Resource] = ()
+    ) -> ResourceOptions:
+        protect = kept and self._placement["protect"]
+        return ResourceOptions(
+            parent=self, protect=protect, retain_on_delete=protect, depends_on=list(depends_on)
+        )
+
+    def _bucket(self) -> None:
+        names = self._names
+        exempt = [
+            names.role("pipeline-execution"),
+            names.role("lake-formation"),
+            names.role("feature-store"),
+        ]
+        bucket, _ = make_bucket(
+            f"{self._name}-data",
+            BucketSpec(
+                name=names.bucket("data"),
+                arn=names.bucket_arn("data"),
+                statements=data_bucket_statements(
+                    names, self._args["s3_endpoint_ids"], exempt, self._args["data_key_arn"]
+                ),
+                key_arn=self._args["data_key_arn"],
+                log_bucket=self._args["access_log_bucket"],
+                protect=self._placement["protect"],
+            ),
+            self,
+        )
+        self.data_bucket = bucket.id
+
+    def _service_role(self, role: str, service: str, prefixes: Sequence[str]) -> aws.iam.Role:
+        arn = self._names.bucket_arn("data")
+        made = aws.iam.Role(
+            f"{self._name}-{role}",
+            name=self._names.role(role),
+            assume_role_policy=iam.render(
+                [iam.service_trust(service, account_id=self._names.account_id)]
+            ),
+            permissions_boundary=self._args["boundary_arn"],
+            tags={"Principal": self._names.role(role)},
+            opts=self._child(),
+        )
+        aws.iam.RolePolicy(
+            f"{self._name}-{role}",
+            name="data",
+            role=made.name,
+            policy=iam.render(
+                [
+                    iam.Statement(
+                        sid="Objects",
+                        actions=["s3:GetObject", "s3:PutObject", "s3:PutObjectAcl"],
+                        resources=[f"{arn}/{prefix}*" for prefix in prefixes],
+                    ),
+                    iam.Statement(
+                        sid="Bucket",
+                        actions=["s3:GetBucketAcl", "s3:GetBucketLocation", "s3:ListBucket"],
+                        resources=[arn],
+                    ),
+                    iam.Statement(
+                        sid="Key",
+                        actions=["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey*"],
+                        resources=[self._args["data_key_arn"]],
+                    ),
+                ]
+            ),
+            opts=self._child(),
+        )
+        return made
+
+    def _athena(self) -> aws.glue.CatalogDatabase:
+        names, key = self._names, self._args["data_key_arn"]
+        if self._args["owns_account"]:
+            aws.glue.DataCatalogEncryptionSettings(
+                f"{self._name}-catalog",
+                data_catalog_encryption_settings={
+                    "connection_password_encryption": {
+                        "return_connection_password_encrypted": True,
+                        "aws_kms_key_id": key,
+                    },
+                    "encryption_at_rest": {
+                        "catalog_encryption_mode": "SSE-KMS",
+                        "sse_aws_kms_key_id": key,
+                    },
+                },
+                opts=self._child(),
+            )
+        aws.glue.SecurityConfiguration(
+            f"{self._name}-jobs",
+            name=names.name("glue-jobs"),
+            encryption_configuration={
+                "cloudwatch_encryption": {
+                    "cloudwatch_encryption_mode": "SSE-KMS",
+                    "kms_key_arn": key,
+                },
+                "job_bookmarks_encryption": {
+                    "job_bookmarks_encryption_mode": "CSE-KMS",
+                    "kms_key_arn": key,
+                },
+                "s3_encryption": {"s3_encryption_mode": "SSE-KMS", "kms_key_arn": key},
+            },
+            opts=self._child(),
+        )
+        database = aws.glue.CatalogDatabase(
+            f"{self._name}-database",
+            name=names.name("data").replace("-", "_"),
+            description="Tables over the data bucket",
+            location_uri=self.data_bucket.apply(lambda bucket: f"s3://{bucket}/tables/"),
+            opts=self._child(),
+        )
+        workgroup = aws.athena.Workgroup(
+            f"{self._name}-workgroup",
+            name=names.name("analysis"),
+            description="Queries over the data bucket",
+            configuration={
+                "enforce_workgroup_configuration": True,
+                "publish_cloudwatch_metrics_enabled": True,
+                "result_configuration": {
+                    "output_location": self.data_bucket.apply(
+                        lambda bucket: f"s3://{bucket}/athena-results/"
+                    ),
+                    "encryption_configuration": {
+                        "encryption_option": "SSE_KMS",
+                        "kms_key_arn": key,
+                    },
+                },
+            },
+            opts=self._child(),
+        )
+        self._values["data/database"] = (database.name, "Glue database over the data bucket")
+        self._values["data/workgroup"] = (workgroup.name, "Athena work group")
+        return database
+
+    def _lake_formation(self, database: aws.glue.CatalogDatabase) -> None:
+        needs: list[pulumi.Resource] = []
+        if self._args["owns_account"]:
+            needs.append(
+                aws.lakeformation.DataLakeSettings(
+                    f"{self._name}-lake",
+                    admins=list(self._args["administrator_role_arns"]),
+                    opts=self._child(),
+                )
+            )
+        role = self._service_role("lake-formation", "lakeformation.amazonaws.com", ["tables/"])
+        aws.lakeformation.Resource(
+            f"{self._name}-tables",
+            arn=f"{self._names.bucket_arn('data')}/tables",
+            role_arn=role.arn,
+            opts=self._child(depends_on=needs),
+        )
+        for reader, arn in self._args["reader_role_arns"].items():
+            aws.lakeformation.Permissions(
+                f"{self._name}-{reader}-database",
+                principal=arn,
+                permissions=["DESCRIBE"],
+                database={"name": database.name},
+                opts=self._child(depends_on=needs),
+            )
+            aws.lakeformation.Permissions(
+                f"{self._name}-{reader}-tables",
+                principal=arn,
+                permissions=["DESCRIBE", "SELECT"],
+                table={"database_name": database.name, "wildcard": True},
+                opts=self._child(depends_on=needs),
+            )
+
+    def _features(self) -> None:
+        key = self._args["data_key_arn"]
+        role = self._service_role("feature-store", "sagemaker.amazonaws.com", ["features/"])
+        group = aws.sagemaker.FeatureGroup(
+            f"{self._name}-features",
+            feature_group_name=self._names.name("central-features"),
+            description="Features that teams share",
+            record_identifier_feature_name="record_id",
+            event_time_feature_name="event_time",
+            role_arn=role.arn,
+            feature_definitions=[
+                {"feature_name": "record_id", "feature_type": "String"},
+                {"feature_name": "event_time", "feature_type": "String"},
+            ],
+            online_store_config={
+                "enable_online_store": True,
+                "security_config": {"kms_key_id": key},
+            },
+            offline_store_config={
+                "s3_storage_config": {
+                    "s3_uri": self.data_bucket.apply(lambda bucket: f"s3://{bucket}/features/"),
+                    "kms_key_id": key,
+                },
+                "table_format": "Glue",
+            },
+            opts=self._child(kept=True),
+        )
+        self._values["data/feature-group"] = (group.feature_group_name, "Central feature group")
+
+    def _datazone(self) -> None:
+        role = aws.iam.Role(
+            f"{self._name}-datazone",
+            name=self._names.role("datazone"),
+            assume_role_policy=iam.render(
+                [
+                    iam.service_trust(
+                        "datazone.amazonaws.com",
+                        account_id=self._names.account_id,
+                        actions=["sts:AssumeRole", "sts:TagSession"],
+                    )
+                ]
+            ),
+            permissions_boundary=self._args["boundary_arn"],
+            opts=self._child(),
+        )
+        aws.iam.RolePolicy(
+            f"{self._name}-datazone",
+            name="domain",
+            role=role.name,
+            policy=iam.render(
+                [
+                    iam.Statement(
+                        sid="OwnDomain",
+                        actions=["datazone:Get*", "datazone:List*", "datazone:Search"],
+                        resources=[self._names.arn("datazone", "domain/*")],
+                    )
+                ]
+            ),
+            opts=self._child(),
+        )
+        domain = aws.datazone.Domain(
+            f"{self._name}-datazone",
+            name=self._names.name("data"),
+            domain_execution_role=role.arn,
+            kms_key_identifier=self._args["data_key_arn"],
+            opts=self._child(kept=True),
+        )
+        self._values["data/datazone-domain"] = (domain.id, "DataZone domain")

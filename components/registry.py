@@ -1,0 +1,412 @@
+"""The model registry: package groups, artifact bucket and image repositories, with who may read them.
+
+In dev, groups and artifacts are the team's, and the hub's promotion role may read them. In the hub
+they are the company's, and the environments' roles may read them, each only through its own VPC
+endpoint. Nobody outside the hub may change an approval there. An environment that is taken from the
+settings loses its principals and its endpoint with the next update, because every document is made
+from the settings and never added to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypedDict
+
+import pulumi
+import pulumi_aws as aws
+from pulumi import Input, Output, ResourceOptions
+
+from components import iam
+from components.baseline_policies import CRYPTOGRAPHY, key_statements
+from components.naming import Names, Placement
+from components.storage import BucketSpec, make_bucket, only_key
+
+DATA_ACTIONS = [
+    "s3:GetObject",
+    "s3:PutObject",
+    "s3:ListBucket",
+    "s3:GetBucketAcl",
+    "s3:GetObjectAcl",
+    "s3:PutBucketAcl",
+    "s3:PutObjectAcl",
+]
+"""What touches artifacts; management of the bucket is not among it, so nobody is locked out."""
+
+READ_GROUP = ["sagemaker:DescribeModelPackageGroup"]
+READ_VERSIONS = ["sagemaker:DescribeModelPackage", "sagemaker:ListModelPackages"]
+
+
+class EnvironmentAccess(TypedDict):
+    """What the hub knows of an environment that it serves."""
+
+    s3_endpoint_id: Input[str]
+    """The environment's S3 endpoint."""
+    kms_endpoint_id: Input[str]
+    """The environment's KMS endpoint."""
+
+
+def _of(
+    placement: Placement, environments: Sequence[str], role: str
+) -> tuple[list[str], list[str]]:
+    """Account principals and role ARNs of a role in environments, each once."""
+    names = [Names.at(placement, environment) for environment in environments]
+    roots = sorted({name.root_arn for name in names})
+    return roots, sorted({name.role_arn(role) for name in names})
+
+
+def reader_statement(
+    placement: Placement,
+    environments: Sequence[str],
+    *,
+    sid: str,
+    role: str,
+    actions: Sequence[str],
+    resources: Sequence[str],
+) -> list[iam.Statement]:
+    """A role of each environment may do this; no statement when there is no environment.
+
+    The account is the principal and the role a condition: AWS refuses roles that do not exist yet,
+    and replaces those that were deleted by ids that nothing matches.
+    """
+    roots, roles = _of(placement, environments, role)
+    if not roots:
+        return []
+    return [
+        iam.Statement(
+            sid=sid,
+            principals={"AWS": roots},
+            actions=actions,
+            resources=resources,
+            conditions={"ArnEquals": {"aws:PrincipalArn": roles}},
+        )
+    ]
+
+
+def deny_outside_endpoints(
+    bucket_arn: str, endpoint_ids: Sequence[Input[str]], writer_tag: str
+) -> iam.Statement:
+    """Deny of data access that comes neither through a known endpoint, nor from the tagged role,
+    nor through an AWS service on the caller's behalf.
+
+    All three conditions must hold for the denial. Source: seed 001, the model bucket's policy.
+    """
+    return iam.Statement(
+        sid="DenyNoVPC",
+        effect="Deny",
+        principals="*",
+        actions=DATA_ACTIONS,
+        resources=[bucket_arn, f"{bucket_arn}/*"],
+        conditions={
+            "StringNotEquals": {
+                "aws:sourceVpce": list(endpoint_ids),
+                "aws:PrincipalTag/Principal": writer_tag,
+            },
+            "Bool": {"aws:ViaAWSService": "false"},
+        },
+    )
+
+
+def models_key_statements(
+    placement: Placement, environments: Mapping[str, EnvironmentAccess], own_endpoint: Input[str]
+) -> list[iam.Statement]:
+    """The models key beside its account's own use.
+
+    Readers of other accounts decrypt, and everybody only through KMS endpoints or a service. In the
+    hub the readers are the environments' model-execution roles, in dev the hub's promotion.
+    """
+    in_hub = placement["environment"] == "governance"
+    return [
+        *reader_statement(
+            placement,
+            list(environments) if in_hub else ["governance"],
+            sid="AllowCrossAccount",
+            role="model-execution" if in_hub else "promotion",
+            actions=["kms:Decrypt", "kms:DescribeKey"],
+            resources=["*"],
+        ),
+        iam.Statement(
+            sid="DenyNoVPC",
+            effect="Deny",
+            principals="*",
+            actions=CRYPTOGRAPHY,
+            resources=["*"],
+            conditions={
+                "StringNotEquals": {
+                    "aws:sourceVpce": [
+                        own_endpoint,
+                        *(access["kms_endpoint_id"] for access in environments.values()),
+                    ]
+                },
+                "Bool": {"aws:ViaAWSService": "false"},
+            },
+        ),
+    ]
+
+
+def group_statements(
+    names: Names, placement: Placement, group: str, environments: Sequence[str]
+) -> list[iam.Statement]:
+    """A group's policy: reading for other accounts' roles, approval for nobody from outside.
+
+    In dev the reader is the hub's promotion role, in the hub the environments' deployers and
+    model-execution roles.
+    """
+    of_group = [names.arn("sagemaker", f"model-package-group/{group}")]
+    of_versions = [names.arn("sagemaker", f"model-package/{group}/*")]
+    if placement["environment"] == "governance":
+        readers = [
+            ("Deployers", "deployer", environments),
+            ("Models", "model-execution", environments),
+        ]
+    else:
+        readers = [("Promotion", "promotion", ["governance"])]
+    return [
+        statement
+        for who, role, where in readers
+        for sid, actions, resources in (
+            (f"{who}ReadGroup", READ_GROUP, of_group),
+            (
+                f"{who}ReadVersions",
+                [*READ_VERSIONS, *(["sagemaker:CreateModel"] if who == "Deployers" else [])],
+                of_versions,
+            ),
+        )
+        for statement in reader_statement(
+            placement, where, sid=sid, role=role, actions=actions, resources=resources
+        )
+    ]
+
+
+def bucket_statements(
+    placement: Placement,
+    environments: Mapping[str, EnvironmentAccess],
+    own_endpoint: Input[str],
+    key_arn: Input[str],
+) -> list[iam.Statement]:
+    """The artifact bucket's policy beside the TLS rule."""
+    names = Names.at(placement)
+    arn = names.bucket_arn("models")
+    in_hub = placement["environment"] == "governance"
+    readers = list(environments) if in_hub else ["governance"]
+    writer = names.role("promotion" if in_hub else "pipeline-execution")
+    endpoints: list[Input[str]] = [
+        own_endpoint,
+        *(access["s3_endpoint_id"] for access in environments.values()),
+    ]
+    return [
+        *reader_statement(
+            placement,
+            readers,
+            sid="AllowCrossAccount",
+            role="model-execution" if in_hub else "promotion",
+            actions=["s3:GetObject", "s3:ListBucket"],
+            resources=[arn, f"{arn}/*"],
+        ),
+        deny_outside_endpoints(arn, endpoints, writer),
+        *only_key(arn, key_arn),
+    ]
+
+
+class ModelRegistryArgs(TypedDict):
+    """Inputs of :class:`ModelRegistry`."""
+
+    placement: Placement
+    """Where it lives: the hub or dev."""
+    model_package_groups: Sequence[str]
+    """Names of the groups."""
+    image_repositories: Sequence[str]
+    """Names of the image repositories; made in the hub only."""
+    environments: Mapping[str, EnvironmentAccess]
+    """The environments that the hub serves; empty in dev."""
+    s3_endpoint_id: Input[str]
+    """The own network's S3 endpoint."""
+    kms_endpoint_id: Input[str]
+    """The own network's KMS endpoint."""
+    key_deletion_days: int
+    """Waiting period of the key's deletion, 7 to 30 days."""
+    access_log_bucket: Input[str]
+    """Where access to the bucket is logged."""
+
+
+class ModelRegistry(pulumi.ComponentResource):
+    """Package groups, artifact bucket and image repositories of the hub or of dev."""
+
+    models_key_arn: Output[str]
+    """Key of artifacts and images."""
+    models_bucket: Output[str]
+    group_arns: dict[str, Output[str]]
+    """Group -> ARN."""
+    repository_urls: dict[str, Output[str]]
+    """Repository -> URL."""
+
+    def __init__(
+        self, name: str, args: ModelRegistryArgs, opts: ResourceOptions | None = None
+    ) -> None:
+        super().__init__("mlops:index:ModelRegistry", name, dict(args), opts)
+        self._name, self._args = name, args
+        self._placement = args["placement"]
+        self._names = Names.at(self._placement)
+        self._kept = self._placement["protect"]
+        self._key()
+        self._bucket()
+        self._groups()
+        self._repositories()
+        self._parameters()
+        self.register_outputs(
+            {
+                "models_key_arn": self.models_key_arn,
+                "models_bucket": self.models_bucket,
+                "group_arns": self.group_arns,
+                "repository_urls": self.repository_urls,
+            }
+        )
+
+    def _child(self, *, kept: bool = False) -> ResourceOptions:
+        protect = kept and self._kept
+        return ResourceOptions(parent=self, protect=protect, retain_on_delete=protect)
+
+    def _key(self) -> None:
+        key = aws.kms.Key(
+            f"{self._name}-models",
+            description=f"{self._names.prefix} {self._names.environment}: models",
+            enable_key_rotation=True,
+            deletion_window_in_days=self._args["key_deletion_days"],
+            policy=iam.render(
+                [
+                    *key_statements(self._names, "models"),
+                    *models_key_statements(
+                        self._placement, self._args["environments"], self._args["kms_endpoint_id"]
+                    ),
+                ]
+            ),
+            opts=self._child(kept=True),
+        )
+        aws.kms.Alias(
+            f"{self._name}-models",
+            name=self._names.alias("models"),
+            target_key_id=key.key_id,
+            opts=self._child(),
+        )
+        self.models_key_arn = key.arn
+
+    def _bucket(self) -> None:
+        args = self._args
+        bucket, _ = make_bucket(
+            f"{self._name}-models",
+            BucketSpec(
+                name=self._names.bucket("models"),
+                arn=self._names.bucket_arn("models"),
+                statements=bucket_statements(
+                    self._placement,
+                    args["environments"],
+                    args["s3_endpoint_id"],
+                    self.models_key_arn,
+                ),
+                key_arn=self.models_key_arn,
+                log_bucket=args["access_log_bucket"],
+                protect=self._kept,
+            ),
+            self,
+        )
+        self.models_bucket = bucket.id
+
+    def _groups(self) -> None:
+        self.group_arns = {}
+        for group in self._args["model_package_groups"]:
+            made = aws.sagemaker.ModelPackageGroup(
+                f"{self._name}-{group}",
+                model_package_group_name=group,
+                model_package_group_description=f"Versions of {group}",
+                opts=self._child(kept=True),
+            )
+            statements = group_statements(
+                self._names, self._placement, group, list(self._args["environments"])
+            )
+            if statements:
+                aws.sagemaker.ModelPackageGroupPolicy(
+                    f"{self._name}-{group}",
+                    model_package_group_name=made.model_package_group_name,
+                    resource_policy=iam.render(statements),
+                    opts=self._child(),
+                )
+            self.group_arns[group] = made.arn
+
+    def _repositories(self) -> None:
+        self.repository_urls = {}
+        for repository in self._args["image_repositories"]:
+            made = aws.ecr.Repository(
+                f"{self._name}-{repository}",
+                name=self._names.name(repository, "repository"),
+                image_tag_mutability="IMMUTABLE",
+                image_scanning_configuration={"scan_on_push": True},
+                encryption_configurations=[
+                    {"encryption_type": "KMS", "kms_key": self.models_key_arn}
+                ],
+                opts=self._child(kept=True),
+            )
+            statements = reader_statement(
+                self._placement,
+                list(self._args["environments"]),
+                sid="AllowCrossAccountPull",
+                role="model-execution",
+                actions=[
+                    "ecr:BatchCheckLayerAvailability",
+                    "ecr:BatchGetImage",
+                    "ecr:GetDownloadUrlForLayer",
+                ],
+                # A repository's policy names no resource: it is the repository.
+                resources=(),
+            )
+            if statements:
+                aws.ecr.RepositoryPolicy(
+                    f"{self._name}-{repository}",
+                    repository=made.name,
+                    policy=iam.render(statements),
+                    opts=self._child(),
+                )
+            aws.ecr.LifecyclePolicy(
+                f"{self._name}-{repository}",
+                repository=made.name,
+                policy=Output.json_dumps(
+                    {
+                        "rules": [
+                            {
+                                "rulePriority": 1,
+                                "description": "Images that no tag names",
+                                "selection": {
+                                    "tagStatus": "untagged",
+                                    "countType": "sinceImagePushed",
+                                    "countUnit": "days",
+                                    "countNumber": 14,
+                                },
+                                "action": {"type": "expire"},
+                            }
+                        ]
+                    }
+                ),
+                opts=self._child(),
+            )
+            self.repository_urls[repository] = made.repository_url
+
+    def _parameters(self) -> None:
+        values: dict[str, tuple[Input[str], str]] = {
+            "kms/models/arn": (self.models_key_arn, "Customer key for models"),
+            "registry/models-bucket": (self.models_bucket, "Bucket of model artifacts"),
+            **{
+                f"registry/groups/{group}": (arn, f"Model package group {group}")
+                for group, arn in self.group_arns.items()
+            },
+            **{
+                f"registry/images/{repository}": (url, f"Image repository {repository}")
+                for repository, url in self.repository_urls.items()
+            },
+        }
+        for path, (value, description) in values.items():
+            aws.ssm.Parameter(
+                f"{self._name}-{path.replace('/', '-')}",
+                name=self._names.parameter(path),
+                type="String",
+                value=value,
+                description=description,
+                opts=self._child(),
+            )

@@ -1,0 +1,322 @@
+"""The Studio domain with its user profiles, and the execution roles of its personas.
+
+Studio is reached through the VPC only, its volumes are encrypted with a customer key, idle apps are
+shut down, and each persona runs under a role that can do what the persona may. Studio Classic is
+switched off: its apps can no longer be made.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict, cast
+
+import pulumi
+import pulumi_aws as aws
+from pulumi import Input, Output, ResourceOptions
+
+from components import iam, personas
+from components.naming import Names, Placement
+
+_START_UP = """#!/bin/bash
+# Defaults of the SageMaker Python SDK for this domain: private, encrypted, no telemetry.
+set -eu
+mkdir -p "$HOME/.config/sagemaker"
+cat > "$HOME/.config/sagemaker/config.yaml" <<'DEFAULTS'
+{defaults}
+DEFAULTS
+git config --global init.defaultBranch main
+"""
+
+_DEFAULTS = """SchemaVersion: '1.0'
+SageMaker:
+  PythonSDK:
+    Modules:
+      TelemetryOptOut: true
+  TrainingJob:
+    RoleArn: {role}
+    EnableInterContainerTrafficEncryption: true
+    OutputDataConfig: {{KmsKeyId: {output_key}}}
+    ResourceConfig: {{VolumeKmsKeyId: {volume_key}}}
+    VpcConfig: &vpc
+      Subnets: [{subnets}]
+      SecurityGroupIds: [{groups}]
+  ProcessingJob:
+    RoleArn: {role}
+    NetworkConfig:
+      EnableInterContainerTrafficEncryption: true
+      VpcConfig: *vpc
+    ProcessingOutputConfig: {{KmsKeyId: {output_key}}}
+    ProcessingResources: {{ClusterConfig: {{VolumeKmsKeyId: {volume_key}}}}}
+  Model:
+    ExecutionRoleArn: {role}
+    VpcConfig: *vpc
+"""
+
+_PERSONA_OF = {
+    "lead_data_scientists": "lead-data-scientist",
+    "data_scientists": "data-scientist",
+}
+
+
+class StudioUsersArgs(TypedDict):
+    """User profile names by persona."""
+
+    lead_data_scientists: Sequence[str]
+    data_scientists: Sequence[str]
+
+
+class StudioDomainArgs(TypedDict):
+    """Inputs of :class:`StudioDomain`."""
+
+    placement: Placement
+    """Where it lives."""
+    vpc_id: Input[str]
+    subnet_ids: Input[Sequence[str]]
+    """Private subnets of two zones or more."""
+    security_group_ids: Sequence[Input[str]]
+    """Workload security groups."""
+    storage_key_arn: Input[str]
+    """Key of home directories, volumes and jobs' disks."""
+    data_key_arn: Input[str]
+    """Key of jobs' outputs and shared notebook outputs."""
+    models_key_arn: Input[str]
+    """Key of model artifacts."""
+    boundary_arn: Input[str]
+    """Permissions boundary of the roles made here."""
+    auth_mode: str
+    """``IAM`` or ``SSO``."""
+    users: StudioUsersArgs
+    """User profiles."""
+    instance_types: Mapping[str, Sequence[str]]
+    """``lead_data_scientist`` and ``data_scientist`` -> allowed instance types."""
+    default_instance_type: str
+    """What an app starts on."""
+    idle_timeout_minutes: int
+    """Idle minutes after which an app is shut down."""
+
+
+class StudioDomain(pulumi.ComponentResource):
+    """Domain, user profiles and execution roles."""
+
+    domain_id: Output[str]
+    url: Output[str]
+    execution_role_arns: dict[str, Output[str]]
+    """Persona -> execution role."""
+    pipeline_role_arn: Output[str]
+    """Role of the jobs that personas start."""
+
+    def __init__(
+        self, name: str, args: StudioDomainArgs, opts: ResourceOptions | None = None
+    ) -> None:
+        super().__init__("mlops:index:StudioDomain", name, dict(args), opts)
+        self._name, self._args = name, args
+        self._placement = args["placement"]
+        self._names = Names.at(self._placement)
+        self._subnets = Output.from_input(args["subnet_ids"])
+        self._groups = Output.all(*args["security_group_ids"])
+        self._roles()
+        self._domain()
+        self._profiles()
+        self._parameters()
+        self.register_outputs(
+            {
+                "domain_id": self.domain_id,
+                "url": self.url,
+                "execution_role_arns": self.execution_role_arns,
+                "pipeline_role_arn": self.pipeline_role_arn,
+            }
+        )
+
+    def _child(self, *, kept: bool = False) -> ResourceOptions:
+        protect = kept and self._placement["protect"]
+        return ResourceOptions(parent=self, protect=protect, retain_on_delete=protect)
+
+    def _execution_role(
+        self, role: str, statements: Sequence[iam.Statement], instance_types: Sequence[str]
+    ) -> Output[str]:
+        made = aws.iam.Role(
+            f"{self._name}-{role}",
+            name=self._names.role(role),
+            assume_role_policy=iam.render(
+                [
+                    iam.service_trust(
+                        "sagemaker.amazonaws.com",
+                        account_id=self._names.account_id,
+                        actions=["sts:AssumeRole", "sts:SetSourceIdentity", "sts:TagSession"],
+                    )
+                ]
+            ),
+            permissions_boundary=self._args["boundary_arn"],
+            # Bucket policies know the role by this tag.
+            tags={"Principal": self._names.role(role)},
+            opts=self._child(),
+        )
+        keys = [self._args[key] for key in ("storage_key_arn", "data_key_arn", "models_key_arn")]
+        guards = Output.all(
+            self._subnets, self._groups, self._args["storage_key_arn"], self._args["data_key_arn"]
+        ).apply(
+            lambda found: iam.document(
+                personas.guard_statements(
+                    subnets=found[0],
+                    security_groups=found[1],
+                    volume_key=found[2],
+                    output_key=found[3],
+                    instance_types=instance_types,
+                )
+            )
+        )
+        for part, policy in (
+            ("work", iam.render([*statements, personas.key_use(self._names, keys)])),
+            ("guards", Output.json_dumps(guards)),
+        ):
+            aws.iam.RolePolicy(
+                f"{self._name}-{role}-{part}",
+                name=part,
+                role=made.name,
+                policy=policy,
+                opts=self._child(),
+            )
+        return made.arn
+
+    def _roles(self) -> None:
+        every_type = sorted({t for types in self._args["instance_types"].values() for t in types})
+        self.pipeline_role_arn = self._execution_role(
+            "pipeline-execution", personas.job_statements(self._placement), every_type
+        )
+        self.execution_role_arns = {
+            persona: self._execution_role(
+                f"{persona}-execution",
+                personas.persona_statements(self._placement, persona),
+                self._args["instance_types"][persona.replace("-", "_")],
+            )
+            for persona in personas.PERSONAS
+        }
+
+    def _start_up(self) -> aws.sagemaker.StudioLifecycleConfig:
+        content = Output.all(
+            self._subnets,
+            self._groups,
+            self.pipeline_role_arn,
+            self._args["storage_key_arn"],
+            self._args["data_key_arn"],
+        ).apply(
+            lambda found: base64.b64encode(
+                _START_UP.format(
+                    defaults=_DEFAULTS.format(
+                        subnets=", ".join(found[0]),
+                        groups=", ".join(found[1]),
+                        role=found[2],
+                        volume_key=found[3],
+                        output_key=found[4],
+                    ).rstrip()
+                ).encode()
+            ).decode()
+        )
+        return aws.sagemaker.StudioLifecycleConfig(
+            f"{self._name}-start-up",
+            studio_lifecycle_config_name=self._names.name("start-up", "domain"),
+            studio_lifecycle_config_app_type="JupyterLab",
+            studio_lifecycle_config_content=content,
+            opts=self._child(),
+        )
+
+    def _domain(self) -> None:
+        args = self._args
+        start_up = self._start_up()
+        idle = {
+            "idle_settings": {
+                "lifecycle_management": "ENABLED",
+                "idle_timeout_in_minutes": args["idle_timeout_minutes"],
+                "min_idle_timeout_in_minutes": 60,
+                "max_idle_timeout_in_minutes": args["idle_timeout_minutes"],
+            }
+        }
+        jupyter = {
+            "app_lifecycle_management": idle,
+            "default_resource_spec": {
+                "instance_type": args["default_instance_type"],
+                "lifecycle_config_arn": start_up.arn,
+            },
+            "lifecycle_config_arns": [start_up.arn],
+        }
+        editor = {
+            "app_lifecycle_management": idle,
+            "default_resource_spec": {"instance_type": args["default_instance_type"]},
+        }
+        settings: dict[str, Any] = {
+            "execution_role": self.execution_role_arns["data-scientist"],
+            "security_groups": list(args["security_group_ids"]),
+            "jupyter_lab_app_settings": jupyter,
+        }
+        domain = aws.sagemaker.Domain(
+            f"{self._name}-domain",
+            domain_name=self._names.name("studio", "domain"),
+            auth_mode=args["auth_mode"],
+            app_network_access_type="VpcOnly",
+            vpc_id=args["vpc_id"],
+            subnet_ids=self._subnets,
+            kms_key_id=args["storage_key_arn"],
+            tag_propagation="ENABLED",
+            default_user_settings=cast(
+                Any,
+                {
+                    **settings,
+                    "code_editor_app_settings": editor,
+                    "default_landing_uri": "studio::",
+                    "studio_web_portal": "ENABLED",
+                    "studio_web_portal_settings": {
+                        "hidden_app_types": ["JupyterServer", "KernelGateway"]
+                    },
+                    "sharing_settings": {"notebook_output_option": "Disabled"},
+                },
+            ),
+            default_space_settings=cast(Any, settings),
+            domain_settings={
+                "execution_role_identity_config": "USER_PROFILE_NAME",
+                "security_group_ids": list(args["security_group_ids"]),
+                "docker_settings": {"enable_docker_access": "DISABLED"},
+            },
+            retention_policy={
+                "home_efs_file_system": "Retain" if self._placement["protect"] else "Delete"
+            },
+            opts=self._child(kept=True),
+        )
+        self.domain_id, self.url = domain.id, domain.url
+        aws.sagemaker.ServicecatalogPortfolioStatus(
+            f"{self._name}-projects", status="Enabled", opts=self._child()
+        )
+
+    def _profiles(self) -> None:
+        for kind, persona in _PERSONA_OF.items():
+            for user in self._args["users"][kind]:
+                by_sso = self._args["auth_mode"] == "SSO"
+                aws.sagemaker.UserProfile(
+                    f"{self._name}-{user}",
+                    domain_id=self.domain_id,
+                    user_profile_name=user,
+                    single_sign_on_user_identifier="UserName" if by_sso else None,
+                    single_sign_on_user_value=user if by_sso else None,
+                    user_settings={"execution_role": self.execution_role_arns[persona]},
+                    tags={"persona": persona},
+                    opts=self._child(),
+                )
+
+    def _parameters(self) -> None:
+        values: dict[str, tuple[Input[str], str]] = {
+            "studio/domain-id": (self.domain_id, "The Studio domain"),
+            "roles/pipeline-execution/arn": (self.pipeline_role_arn, "Role of jobs and pipelines"),
+            **{
+                f"roles/{persona}-execution/arn": (arn, f"Execution role of the {persona}")
+                for persona, arn in self.execution_role_arns.items()
+            },
+        }
+        for path, (value, description) in values.items():
+            aws.ssm.Parameter(
+                f"{self._name}-{path.replace('/', '-')}",
+                name=self._names.parameter(path),
+                type="String",
+                value=value,
+                description=description,
+                opts=self._child(),
+            )
