@@ -17,6 +17,8 @@ from pulumi.runtime import rpc
 from pulumi.runtime.stack import run_pulumi_func
 
 from components.naming import Placement
+from localcloud.authorization import Evaluator, install
+from localcloud.paths import CHECKOUT
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -211,9 +213,17 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, Any], None]:
     def check(name: str, value: Any) -> None:
         path = GOLDEN / f"{name}.json"
         text = json.dumps(value, indent=2, sort_keys=True) + "\n"
-        if request.config.getoption("--update-golden"):
+        if request.config.getoption("--update-golden", default=False):
             path.write_text(text)
         assert path.exists(), f"{path} is missing: run pytest with --update-golden and review it"
         assert text == path.read_text(), f"{path} differs: review, then --update-golden"
 
     return check
+
+
+@pytest.fixture(scope="session")
+def evaluator() -> Iterator[Evaluator]:
+    """IAM's evaluation, as the local cloud uses it."""
+    install(CHECKOUT.local)
+    with Evaluator.start() as evaluator:
+        yield evaluator
