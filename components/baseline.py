@@ -118,7 +118,7 @@ class AccountBaseline(pulumi.ComponentResource):
         protect = self._placement["protect"]
         days = self._args["log_retention_days"]
         access_arn = self._names.bucket_arn("access-logs")
-        access, _ = make_bucket(
+        _, access_policy = make_bucket(
             f"{self._name}-access-logs",
             BucketSpec(
                 name=self._names.bucket("access-logs"),
@@ -146,13 +146,14 @@ class AccountBaseline(pulumi.ComponentResource):
                 arn=self._names.bucket_arn("logs"),
                 statements=self._config_delivery(),
                 key_arn=self.key_arns["logs"],
-                log_bucket=access.id,
+                log_bucket=access_policy.bucket,
                 expire_days=days,
                 protect=protect,
             ),
             self,
         )
-        self.access_log_bucket, self.log_bucket = access.id, logs.id
+        # S3 refuses a log target whose policy does not admit the logging service yet.
+        self.access_log_bucket, self.log_bucket = access_policy.bucket, logs.id
 
     def _config_delivery(self) -> list[iam.Statement]:
         if not (self._args["owns_account"] and self._args["security_services"]["config"]):

@@ -577,7 +577,12 @@ def load_stack(project_dir: Path, stack: str) -> PlatformSettings:
     ]
     if unknown:
         raise SettingsError(stack, unknown)
-    return parse(stack, {by_key[key]: value for key, value in own.items() if value != ""})
+    values: dict[str, Any] = {}
+    for key, value in own.items():
+        if value != "":
+            # The CLI writes truth values as texts when it rewrites a stack file.
+            values[by_key[key]] = _decode(by_key[key], value) if isinstance(value, str) else value
+    return parse(stack, values)
 
 
 def check_together(stacks: Sequence[PlatformSettings]) -> None:

@@ -348,7 +348,12 @@ def _fill(
         if whole and item.pattern().fullmatch(whole[0]):
             return whole
         arns = [
-            arn.replace(f"${{{name}}}", value.removeprefix("/")) for arn in arns for value in values
+            # "parameter/${Name}" has the slash already, "log-group:${Name}" has not.
+            arn.replace(f"/${{{name}}}", f"/{value.removeprefix('/')}").replace(
+                f"${{{name}}}", value
+            )
+            for arn in arns
+            for value in values
         ]
     return arns
 
