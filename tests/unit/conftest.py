@@ -170,12 +170,21 @@ def _run(program: Callable[[], Any], preview: bool) -> Program:
         for urn in monitor.get_registered_resources()
     }
     finished.resources = [
-        Registered(seen.typ, seen.name, by_name[seen.typ, seen.name], dict(seen.inputs))
+        Registered(seen.typ, seen.name, by_name[seen.typ, seen.name], _plain(dict(seen.inputs)))
         for seen in aws_mocks.seen
     ]
     twice = len(aws_mocks.seen) - len({(seen.typ, seen.name) for seen in aws_mocks.seen})
     assert not twice, "two resources share type and name"
     return finished
+
+
+def _plain(value: Any) -> Any:
+    """Inputs without the wrapping of secrets."""
+    if isinstance(value, dict):
+        if value.get(rpc._special_sig_key) == rpc._special_secret_sig:
+            return _plain(value["value"])
+        return {key: _plain(child) for key, child in value.items()}
+    return [_plain(child) for child in value] if isinstance(value, list) else value
 
 
 def place(environment: str, **changes: Any) -> Placement:
