@@ -135,7 +135,7 @@ def compose(settings: PlatformSettings) -> dict[str, Any]:
                 "retention_days": retention.trail_days,
                 "key_deletion_days": retention.key_deletion_days,
             },
-            providers_by_account(settings) | {settings.account_id: provider},
+            providers_by_account(settings, provider),
             opts,
         )
         outputs["audit_bucket"] = trail.bucket
