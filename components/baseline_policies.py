@@ -11,13 +11,16 @@ from components import iam
 from components.naming import Names, Placement
 
 KEY_SERVICES: Mapping[str, tuple[str, ...]] = {
-    "data": ("s3", "athena", "glue", "sagemaker", "lakeformation"),
+    "data": ("s3", "athena", "dynamodb", "glue", "sagemaker", "lakeformation"),
     "models": ("s3", "ecr", "sagemaker"),
     "logs": ("s3",),
     "storage": ("ec2", "elasticfilesystem", "sagemaker"),
     "messages": ("sns", "sqs", "ssm", "secretsmanager"),
 }
-"""Key purpose -> services through which the account's identities may use it."""
+"""Key purpose -> services through which the account's identities may use it.
+
+Feature Store keeps its online store in DynamoDB, on the caller's behalf.
+"""
 
 ACCOUNT_KEYS = ("data", "logs", "storage", "messages")
 """The keys that every account has; the models key belongs to the registry, whose policy names the
