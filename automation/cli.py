@@ -15,7 +15,7 @@ from typing import Any
 
 import boto3
 
-from automation import bootstrap, plans, stacks, summary
+from automation import bootstrap, plans, report, stacks, summary
 from automation.runs import StackRun, Verb, run_all, run_stack
 from components import settings
 from components.naming import ENVIRONMENTS
@@ -70,7 +70,7 @@ def operate(
         chosen = {
             name: str(plans.approved(plan_folder, name, project_dir).resolve()) for name in names
         }
-    report = progress or summary.ProgressLines([name for wave in ordered for name in wave])
+    show = progress or summary.ProgressLines([name for wave in ordered for name in wave])
     secrets_provider = os.environ.get("PULUMI_SECRETS_PROVIDER")
 
     def one(name: str) -> StackRun:
@@ -80,7 +80,7 @@ def operate(
         return run_stack(
             stack,
             verb,
-            progress=report,
+            progress=show,
             policy_packs=[str(project_dir / stacks.POLICY_PACK)],
             plan=chosen.get(name),
             exclude_protected=exclude_protected,
@@ -101,6 +101,13 @@ def outputs_of(names: Sequence[str], project_dir: Path = stacks.PROJECT_DIR) -> 
     return found
 
 
+def write_report(path: Path, names: Sequence[str], runs: Sequence[StackRun]) -> None:
+    """Write the page of the platform as it stands."""
+    loaded = load_settings(stacks.PROJECT_DIR, names)
+    deployments = {name: stacks.open_stack(name).export_stack().deployment or {} for name in names}
+    report.write(path, deployments, {name: loaded[name].account_id for name in names}, runs)
+
+
 def _run(arguments: argparse.Namespace) -> int:
     verb: Verb = arguments.command
     env = {"PULUMI_EXPERIMENTAL": "true"}
@@ -117,6 +124,8 @@ def _run(arguments: argparse.Namespace) -> int:
     sys.stdout.write(summary.text(runs, shown) + "\n")
     if getattr(arguments, "markdown", None):
         arguments.markdown.write_text(summary.markdown(runs))
+    if getattr(arguments, "report", None):
+        write_report(arguments.report, arguments.names, runs)
     return exit_code(verb, runs)
 
 
@@ -181,6 +190,7 @@ def parser() -> argparse.ArgumentParser:
     preview.add_argument("--save-plans", type=Path, dest="plans", metavar="DIR")
     up = command("up", _run, "bring stacks up, in order")
     up.add_argument("--plans", type=Path, metavar="DIR", help="apply exactly these saved plans")
+    up.add_argument("--report", type=Path, metavar="FILE", help="page of the platform, as HTML")
     command("refresh", _run, "read the cloud into the state")
     drift = command("drift", _run, "what was changed behind Pulumi; writes nothing; exit code 2")
     for made in (preview, up, drift):

@@ -1,4 +1,4 @@
-"""The local cloud's command: ``python -m localcloud install|start|stop|status``."""
+"""The local cloud's command: ``python -m localcloud install|up|start|stop|status``."""
 
 from __future__ import annotations
 
@@ -56,6 +56,21 @@ def _status(arguments: argparse.Namespace) -> int:
     return 0 if daemon.running() else 1
 
 
+def _up(arguments: argparse.Namespace) -> int:
+    del arguments
+    # Imported here: the other commands need neither the program's settings nor an engine.
+    from components.settings import SettingsError
+    from localcloud.engine import EngineError
+    from localcloud.environment import NotLocalError
+    from localcloud.up import up
+
+    try:
+        return up()
+    except (EngineError, NotLocalError, SettingsError) as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
 def _run_server(arguments: argparse.Namespace) -> int:
     # Imported here: moto takes a second, which the other commands need not spend.
     from localcloud.emulator import process
@@ -68,6 +83,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Mapping[str, Callable[[argparse.
     parser = argparse.ArgumentParser(prog="python -m localcloud", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("install", help="install the IAM evaluator's npm packages")
+    commands.add_parser("up", help="bring the whole platform up")
     start = commands.add_parser("start", help="start the emulator unless it runs")
     start.add_argument(
         "--accounts", type=_accounts, required=True, help='JSON: {"governance": "111…", …}'
@@ -81,6 +97,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Mapping[str, Callable[[argparse.
     run_server.add_argument("settings")
     return parser, {
         "install": _install,
+        "up": _up,
         "start": _start,
         "stop": _stop,
         "down": _stop,

@@ -1,0 +1,92 @@
+"""``python -m localcloud up``: the whole platform on this machine, ending in a summary.
+
+Engine, emulator, bootstrap, then all stacks in order with the policy pack on, by the same commands
+that run against AWS. Everything runs in a child process whose environment holds nothing of the
+caller's AWS or Pulumi settings.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+from components.naming import ENVIRONMENTS
+from components.settings import load_stack
+from localcloud.authorization import install
+from localcloud.emulator import daemon
+from localcloud.engine import ensure_engine
+from localcloud.environment import (
+    ensure_loopback,
+    local_environment,
+    running_instance,
+    write_aws_files,
+)
+from localcloud.paths import CHECKOUT
+
+REPORT = "platform.html"
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+def up() -> int:
+    """Bring everything up; gives the exit code.
+
+    Raises:
+        EngineError: there is no engine and none can be built.
+        EmulatorError: the emulator cannot be started, or runs for other accounts.
+        SettingsError: a stack's settings are not valid.
+        NotLocalError: something could leave this machine.
+    """
+    started = time.monotonic()
+    loaded = {stack: load_stack(CHECKOUT.root, stack) for stack in ENVIRONMENTS}
+    hub = loaded["governance"]
+    _say("1/4 engine")
+    engine = ensure_engine(terminal=sys.stderr.isatty())
+    _say(f"    {engine.executable}{' (official)' if engine.official else ''}")
+    _say("2/4 emulated AWS")
+    install(CHECKOUT.local)
+    emulator = daemon.start(
+        hub.accounts, organization_id=hub.organization.id or "o-localcloud", region=hub.region
+    )
+    _say("    " + emulator.message().replace("\n", "\n    "))
+    instance = running_instance()
+    write_aws_files(instance)
+    environment = local_environment(os.environ, instance)
+    ensure_loopback(environment)
+    _say("3/4 bootstrap of the accounts")
+    code = _automation(["bootstrap"], environment, quiet=True)
+    if code == 0:
+        _say("4/4 stacks, with the policy pack")
+        report = CHECKOUT.local / REPORT
+        code = _automation(["up", "--all", "--report", str(report)], environment)
+    if code == 0:
+        _say(
+            f"\nThe platform is up ({time.monotonic() - started:.0f} s) at {instance.endpoint}.\n"
+            f"  page     {CHECKOUT.local / REPORT}\n"
+            "  shell    source localcloud/activate   (plain pulumi, aws and boto3)\n"
+            "  changes  pulumi preview -s dev --policy-pack policy\n"
+            "  end      make down"
+        )
+    return code
+
+
+def _automation(arguments: list[str], environment: dict[str, str], *, quiet: bool = False) -> int:
+    command = [sys.executable, "-m", "automation", *arguments]
+    done = subprocess.run(
+        command,
+        cwd=CHECKOUT.root,
+        env=environment,
+        check=False,
+        stdout=subprocess.PIPE if quiet else None,
+        text=True,
+    )
+    if quiet:
+        lines = (done.stdout or "").splitlines()
+        changes = [line for line in lines if line.startswith(tuple(ENVIRONMENTS))]
+        _say(f"    {len(changes)} changes" if done.returncode == 0 else "\n".join(lines))
+    return done.returncode
