@@ -1,4 +1,4 @@
-"""The ways to data: a bucket, SQL over a catalog, and features; each encrypted and in the VPC only."""
+"""The ways to data: a bucket, SQL over a catalog, and features; encrypted, through the VPC only."""
 
 from __future__ import annotations
 
@@ -11,31 +11,21 @@ from pulumi import Input, Output, ResourceOptions
 
 from components import iam
 from components.naming import Names, Placement
-from components.storage import BucketSpec, make_bucket, only_key
+from components.storage import BucketSpec, make_bucket, only_endpoints, only_key
+
+EXEMPT_ROLES = ("pipeline-execution", "lake-formation", "feature-store")
+"""Roles whose ``Principal`` tag lets them reach the data bucket from outside the endpoints: the
+services that take these roles read and write from networks of their own."""
 
 
 def data_bucket_statements(
-    names: Names, endpoint_ids: Sequence[Input[str]], exempt_tags: Sequence[str], key: Input[str]
+    names: Names, endpoint_ids: Sequence[Input[str]], key: Input[str]
 ) -> list[iam.Statement]:
-    """The data bucket: read and written through known endpoints, by the tagged roles, or by AWS
-    services on a caller's behalf. Source: seed 001, the data bucket's policy."""
-    arn = names.bucket_arn("data")
+    """The data bucket's policy: known endpoints, the exempt roles, or AWS services for callers."""
+    exempt = [names.role(role) for role in EXEMPT_ROLES]
     return [
-        iam.Statement(
-            sid="DenyNoVPC",
-            effect="Deny",
-            principals="*",
-            actions=["s3:GetObject", "s3:PutObject", "s3:ListBucket"],
-            resources=[arn, f"{arn}/*"],
-            conditions={
-                "StringNotEquals": {
-                    "aws:sourceVpce": list(endpoint_ids),
-                    "aws:PrincipalTag/Principal": list(exempt_tags),
-                },
-                "Bool": {"aws:ViaAWSService": "false"},
-            },
-        ),
-        *only_key(arn, key),
+        *only_endpoints(names, "data", endpoint_ids, exempt, acl=False),
+        *only_key(names.bucket_arn("data"), key),
     ]
 
 
@@ -65,7 +55,7 @@ class DataAccessArgs(TypedDict):
 
 
 class DataAccess(pulumi.ComponentResource):
-    """Data bucket, Athena over Glue and Lake Formation, feature group, and DataZone if asked for."""
+    """Data bucket, Athena over Glue and Lake Formation, feature group and, if asked, DataZone."""
 
     data_bucket: Output[str]
 
@@ -109,18 +99,13 @@ class DataAccess(pulumi.ComponentResource):
 
     def _bucket(self) -> None:
         names = self._names
-        exempt = [
-            names.role("pipeline-execution"),
-            names.role("lake-formation"),
-            names.role("feature-store"),
-        ]
         bucket, _ = make_bucket(
             f"{self._name}-data",
             BucketSpec(
                 name=names.bucket("data"),
                 arn=names.bucket_arn("data"),
                 statements=data_bucket_statements(
-                    names, self._args["s3_endpoint_ids"], exempt, self._args["data_key_arn"]
+                    names, self._args["s3_endpoint_ids"], self._args["data_key_arn"]
                 ),
                 key_arn=self._args["data_key_arn"],
                 log_bucket=self._args["access_log_bucket"],

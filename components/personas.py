@@ -9,113 +9,198 @@ Source of the table: the service authorization reference of Amazon SageMaker.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal, NotRequired, TypedDict
+
+from pulumi import Input
 
 from components import iam
 from components.naming import Names, Placement
 
-VPC, VOLUME, OUTPUT, INSTANCE = "vpc", "volume", "output", "instance"
+Guard = Literal["vpc", "volume", "output", "instance", "isolation", "traffic"]
 
-GUARDED: Mapping[str, frozenset[str]] = {
-    "sagemaker:CreateTrainingJob": frozenset({VPC, VOLUME, OUTPUT, INSTANCE}),
-    "sagemaker:CreateProcessingJob": frozenset({VPC, VOLUME, OUTPUT, INSTANCE}),
-    "sagemaker:CreateHyperParameterTuningJob": frozenset({VPC, VOLUME, OUTPUT, INSTANCE}),
-    "sagemaker:CreateAutoMLJob": frozenset({VPC, VOLUME, OUTPUT}),
-    "sagemaker:CreateAutoMLJobV2": frozenset({VPC, VOLUME, OUTPUT}),
-    "sagemaker:CreateDataQualityJobDefinition": frozenset({VPC, VOLUME, OUTPUT, INSTANCE}),
-    "sagemaker:CreateModelBiasJobDefinition": frozenset({VPC, VOLUME, OUTPUT, INSTANCE}),
-    "sagemaker:CreateModelExplainabilityJobDefinition": frozenset({VPC, VOLUME, OUTPUT, INSTANCE}),
-    "sagemaker:CreateModelQualityJobDefinition": frozenset({VPC, VOLUME, OUTPUT, INSTANCE}),
-    "sagemaker:CreateTransformJob": frozenset({VOLUME, OUTPUT, INSTANCE}),
-    "sagemaker:CreateModel": frozenset({VPC}),
-    "sagemaker:CreateEndpointConfig": frozenset({VOLUME, INSTANCE}),
+CONDITION_KEYS: Mapping[Guard, tuple[str, ...]] = {
+    "vpc": ("sagemaker:VpcSubnets", "sagemaker:VpcSecurityGroupIds"),
+    "volume": ("sagemaker:VolumeKmsKeyArn",),
+    "output": ("sagemaker:OutputKmsKeyArn",),
+    "instance": ("sagemaker:InstanceTypes",),
+    "isolation": ("sagemaker:NetworkIsolation",),
+    "traffic": ("sagemaker:InterContainerTrafficEncryption",),
+}
+"""Guard -> the condition keys it is made of."""
+
+_JOB: frozenset[Guard] = frozenset({"vpc", "volume", "output", "instance", "isolation", "traffic"})
+_AUTOML: frozenset[Guard] = frozenset({"vpc", "volume", "output", "traffic"})
+
+GUARDED: Mapping[str, frozenset[Guard]] = {
+    "sagemaker:CreateTrainingJob": _JOB,
+    "sagemaker:CreateProcessingJob": _JOB,
+    "sagemaker:CreateHyperParameterTuningJob": _JOB,
+    "sagemaker:CreateDataQualityJobDefinition": _JOB,
+    "sagemaker:CreateModelBiasJobDefinition": _JOB,
+    "sagemaker:CreateModelExplainabilityJobDefinition": _JOB,
+    "sagemaker:CreateModelQualityJobDefinition": _JOB,
+    "sagemaker:CreateAutoMLJob": _AUTOML,
+    "sagemaker:CreateAutoMLJobV2": _AUTOML,
+    "sagemaker:CreateTransformJob": frozenset({"volume", "output", "instance"}),
+    "sagemaker:CreateModel": frozenset({"vpc", "isolation"}),
+    "sagemaker:CreateEndpointConfig": frozenset({"vpc", "volume", "instance", "isolation"}),
+    "sagemaker:CreateApp": frozenset({"instance"}),
+    "sagemaker:CreateSpace": frozenset({"instance"}),
+    "sagemaker:UpdateSpace": frozenset({"instance"}),
 }
 """Action -> the guards that it knows."""
 
+OF_MODELS = frozenset({"sagemaker:CreateEndpointConfig"})
+"""Actions whose network is the model's, which is guarded itself: they may name no network."""
+
 FORBIDDEN = (
     "sagemaker:CreateNotebookInstance", "sagemaker:CreatePresignedNotebookInstanceUrl",
-    "sagemaker:CreateCluster", "sagemaker:CreateCompilationJob", "sagemaker:CreateLabelingJob",
+    "sagemaker:CreatePresignedDomainUrl", "sagemaker:CreateCluster", "sagemaker:UpdateCluster",
+    "sagemaker:CreateCompilationJob", "sagemaker:CreateLabelingJob", "sagemaker:CreateJob",
+    "sagemaker:CreateMonitoringSchedule", "sagemaker:UpdateMonitoringSchedule",
+    "sagemaker:UpdateDomain", "sagemaker:UpdateUserProfile",
 )  # fmt: skip
-"""Ways around the guards: notebook instances with root, clusters, and jobs that know no guard."""
+"""Ways around the guards: notebook instances with root, clusters, schedules that name a definition
+and so carry no key to guard, jobs that know no guard, and another person's Studio."""
+
+LOCAL_DISKS = ("ml.*d.*", "ml.*dn.*", "ml.*de.*", "ml.g5.*", "ml.g6*.*", "ml.p5*.*", "ml.trn*.*")
+"""Instance types whose disks are local and encrypted by hardware: AWS refuses a volume key there.
+Source: CreateTrainingJob and CreateEndpointConfig in SageMaker's API reference."""
 
 PERSONAS = ("lead-data-scientist", "data-scientist")
 
+_READING = (
+    "sagemaker:DescribeTrainingJob", "sagemaker:DescribeProcessingJob",
+    "sagemaker:DescribeTransformJob", "sagemaker:DescribeHyperParameterTuningJob",
+    "sagemaker:DescribeAutoMLJobV2", "sagemaker:DescribeModel", "sagemaker:DescribeEndpoint",
+    "sagemaker:DescribeEndpointConfig", "sagemaker:StopTrainingJob",
+    "sagemaker:StopProcessingJob", "sagemaker:StopTransformJob",
+)  # fmt: skip
 
-def _names_of(guard: str) -> list[str]:
-    return sorted(action for action, guards in GUARDED.items() if guard in guards)
+_STUDIO = {"sagemaker:CreateApp", "sagemaker:CreateSpace", "sagemaker:UpdateSpace"}
 
 
-def guard_statements(
-    *,
-    subnets: Sequence[str],
-    security_groups: Sequence[str],
-    volume_key: str,
-    output_key: str,
-    instance_types: Sequence[str],
-) -> list[iam.Statement]:
+class Guards(TypedDict):
+    """What jobs, models and apps are held to."""
+
+    subnets: Sequence[str]
+    """Allowed subnets; any of them will do."""
+    security_groups: Sequence[str]
+    """Allowed security groups; any of them will do."""
+    volume_key: str
+    """ARN of the key of disks."""
+    output_keys: Sequence[str]
+    """ARNs of the keys that outputs may be encrypted with."""
+    instance_types: Sequence[str]
+    """Allowed instance types."""
+    isolate: NotRequired[bool]
+    """Whether containers must run without any network; absent means no."""
+
+
+def _actions(*guards: Guard, without: Sequence[Guard] = ()) -> list[str]:
+    return sorted(
+        action
+        for action, known in GUARDED.items()
+        if known.issuperset(guards) and known.isdisjoint(without)
+    )
+
+
+def guard_statements(guards: Guards) -> list[iam.Statement]:
     """Denials that keep jobs in the VPC, encrypted with the keys, and on allowed instances.
 
     Any non-empty subset of the allowed subnets and groups is fine: a job with one of two subnets is
     as private as one with both.
     """
 
-    def deny(sid: str, guard: str, conditions: iam.Condition) -> iam.Statement:
+    def deny(sid: str, actions: Sequence[str], conditions: iam.Condition) -> iam.Statement:
         return iam.Statement(
-            sid=sid,
-            effect="Deny",
-            actions=_names_of(guard),
-            resources=["*"],
-            conditions=conditions,
+            sid=sid, effect="Deny", actions=actions, resources=["*"], conditions=conditions
         )
 
-    return [
-        deny("DenyWithoutSubnets", VPC, {"Null": {"sagemaker:VpcSubnets": "true"}}),
+    private = [action for action in _actions("vpc") if action not in OF_MODELS]
+    volume = "sagemaker:VolumeKmsKeyArn"
+    statements = [
+        deny("DenyWithoutSubnets", private, {"Null": {"sagemaker:VpcSubnets": "true"}}),
         deny(
             "DenyOtherSubnets",
-            VPC,
-            {"ForAnyValue:StringNotEquals": {"sagemaker:VpcSubnets": subnets}},
+            _actions("vpc"),
+            {"ForAnyValue:StringNotEquals": {"sagemaker:VpcSubnets": guards["subnets"]}},
         ),
-        deny("DenyWithoutSecurityGroups", VPC, {"Null": {"sagemaker:VpcSecurityGroupIds": "true"}}),
+        deny(
+            "DenyWithoutSecurityGroups",
+            private,
+            {"Null": {"sagemaker:VpcSecurityGroupIds": "true"}},
+        ),
         deny(
             "DenyOtherSecurityGroups",
-            VPC,
-            {"ForAnyValue:StringNotEquals": {"sagemaker:VpcSecurityGroupIds": security_groups}},
+            _actions("vpc"),
+            {
+                "ForAnyValue:StringNotEquals": {
+                    "sagemaker:VpcSecurityGroupIds": guards["security_groups"]
+                }
+            },
         ),
         deny(
             "DenyOtherVolumeKey",
-            VOLUME,
-            {"ArnNotEquals": {"sagemaker:VolumeKmsKeyArn": volume_key}},
+            _actions("volume"),
+            {"ArnNotEquals": {volume: guards["volume_key"]}, "Null": {volume: "false"}},
+        ),
+        deny(
+            "DenyWithoutVolumeKey",
+            _actions("volume", "instance"),
+            {
+                "Null": {volume: "true"},
+                "ForAnyValue:StringNotLike": {"sagemaker:InstanceTypes": LOCAL_DISKS},
+            },
+        ),
+        deny(
+            "DenyAutomaticWithoutVolumeKey",
+            _actions("volume", without=["instance"]),
+            {"Null": {volume: "true"}},
         ),
         deny(
             "DenyOtherOutputKey",
-            OUTPUT,
-            {"ArnNotEquals": {"sagemaker:OutputKmsKeyArn": output_key}},
+            _actions("output"),
+            {"ArnNotEquals": {"sagemaker:OutputKmsKeyArn": guards["output_keys"]}},
         ),
         deny(
             "DenyOtherInstanceTypes",
-            INSTANCE,
-            {"ForAnyValue:StringNotEquals": {"sagemaker:InstanceTypes": instance_types}},
+            _actions("instance"),
+            {"ForAnyValue:StringNotEquals": {"sagemaker:InstanceTypes": guards["instance_types"]}},
+        ),
+        deny(
+            "DenyPlainTraffic",
+            _actions("traffic"),
+            {"BoolIfExists": {"sagemaker:InterContainerTrafficEncryption": "false"}},
         ),
     ]
+    if guards.get("isolate"):
+        isolated = [action for action in _actions("isolation") if action not in OF_MODELS]
+        statements.append(
+            deny("DenyNetwork", isolated, {"BoolIfExists": {"sagemaker:NetworkIsolation": "false"}})
+        )
+    return statements
 
 
-def persona_statements(
-    placement: Placement, persona: str, *, domain_scope: str = "*"
-) -> list[iam.Statement]:
+def persona_statements(placement: Placement, persona: str) -> list[iam.Statement]:
     """What a persona may do, before the guards.
+
+    A person is known by the source identity of the Studio session, which SageMaker sets to the
+    name of the user profile (``ExecutionRoleIdentityConfig`` of the domain), and which no caller
+    can choose.
 
     Args:
         placement: Where.
         persona: ``lead-data-scientist`` or ``data-scientist``.
-        domain_scope: Id of the domain, where it is known.
     """
     names = Names.at(placement)
-    own = f"{names.prefix}-*"
-    jobs = sorted({*GUARDED, *_JOB_READING})
+    studio = [names.arn("sagemaker", f"{kind}/*") for kind in ("app", "space")]
+    own_profile = names.arn("sagemaker", "user-profile/*/${aws:SourceIdentity}")
     statements = [
         iam.Statement(
             # Names of jobs and models are the team's own; the guards bound what they may be.
             sid="Train",
-            actions=jobs,
+            actions=sorted({*GUARDED, *_READING} - _STUDIO),
             resources=[names.arn("sagemaker", "*")],
         ),
         iam.Statement(
@@ -144,35 +229,26 @@ def persona_statements(
             resources=[names.arn("sagemaker", "pipeline/*")],
         ),
         iam.Statement(
-            sid="OwnApps",
-            actions=["sagemaker:CreateApp", "sagemaker:DeleteApp", "sagemaker:DescribeApp",
-                     "sagemaker:CreateSpace", "sagemaker:UpdateSpace", "sagemaker:DeleteSpace",
-                     "sagemaker:DescribeSpace"],
-            resources=[names.arn("sagemaker", f"{kind}/{domain_scope}/*")
-                       for kind in ("app", "space")],
+            # Spaces and their apps, private or shared, are made and changed by their owner.
+            sid="OwnSpaces",
+            actions=["sagemaker:CreateApp", "sagemaker:DeleteApp", "sagemaker:CreateSpace",
+                     "sagemaker:UpdateSpace", "sagemaker:DeleteSpace"],
+            resources=studio,
+            conditions={"ArnLike": {"sagemaker:OwnerUserProfileArn": own_profile}},
         ),
         iam.Statement(
-            # A space that is owned may be used by its owner only; shared spaces have no owner.
-            sid="DenyOtherProfilesSpaces",
-            effect="Deny",
-            actions=["sagemaker:CreateApp", "sagemaker:DeleteApp", "sagemaker:UpdateSpace",
-                     "sagemaker:DeleteSpace"],
-            resources=[names.arn("sagemaker", f"space/{domain_scope}/*"),
-                       names.arn("sagemaker", f"app/{domain_scope}/*")],
-            conditions={
-                "ArnNotLike": {
-                    "sagemaker:OwnerUserProfileArn":
-                        names.arn("sagemaker", "user-profile/${sagemaker:DomainId}"
-                                               "/${sagemaker:UserProfileName}")
-                },
-                "StringEquals": {"sagemaker:SpaceSharingType": ["Private"]},
-            },
+            sid="AppsOfSharedSpaces",
+            actions=["sagemaker:CreateApp", "sagemaker:DeleteApp"],
+            resources=studio[:1],
+            conditions={"StringEquals": {"sagemaker:SpaceSharingType": "Shared"}},
         ),
         iam.Statement(
+            # Names and states, no contents: these actions know no owner.
             sid="ReadStudio",
-            actions=["sagemaker:DescribeDomain", "sagemaker:DescribeUserProfile"],
-            resources=[names.arn("sagemaker", f"domain/{domain_scope}"),
-                       names.arn("sagemaker", f"user-profile/{domain_scope}/*")],
+            actions=["sagemaker:DescribeApp", "sagemaker:DescribeDomain",
+                     "sagemaker:DescribeSpace", "sagemaker:DescribeUserProfile"],
+            resources=[*studio, names.arn("sagemaker", "domain/*"),
+                       names.arn("sagemaker", "user-profile/*")],
         ),
         iam.Statement(
             sid="PassOnlyTheJobRole",
@@ -182,7 +258,8 @@ def persona_statements(
         ),
         iam.Statement(
             sid="UseData",
-            actions=["s3:GetObject", "s3:PutObject", "s3:ListBucket", "s3:GetBucketLocation"],
+            actions=["s3:AbortMultipartUpload", "s3:GetBucketLocation", "s3:GetObject",
+                     "s3:ListBucket", "s3:PutObject"],
             resources=[arn for purpose in ("data", "models")
                        for arn in (names.bucket_arn(purpose), f"{names.bucket_arn(purpose)}/*")],
         ),
@@ -195,7 +272,7 @@ def persona_statements(
             sid="QueryData",
             actions=["athena:StartQueryExecution", "athena:GetQueryExecution",
                      "athena:GetQueryResults", "athena:GetWorkGroup"],
-            resources=[names.arn("athena", f"workgroup/{own}")],
+            resources=[names.arn("athena", f"workgroup/{names.name('*')}")],
         ),
         iam.Statement(
             sid="ReadCatalog",
@@ -215,6 +292,14 @@ def persona_statements(
             resources=[names.arn("logs", "log-group:/aws/sagemaker/*")],
         ),
         iam.Statement(
+            # Whoever registers a version does not decide on it in the same call.
+            sid="DenyRegisteringApproved",
+            effect="Deny",
+            actions=["sagemaker:CreateModelPackage"],
+            resources=["*"],
+            conditions={"StringEquals": {"sagemaker:ModelApprovalStatus": "Approved"}},
+        ),
+        iam.Statement(
             sid="DenyWaysAround",
             effect="Deny",
             actions=[*FORBIDDEN, "s3:DeleteBucket", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy",
@@ -225,37 +310,28 @@ def persona_statements(
             resources=["*"],
         ),
     ]  # fmt: skip
+    deciding = [
+        "sagemaker:UpdateModelPackage", "sagemaker:CreateProject", "sagemaker:UpdateProject",
+        "sagemaker:DeleteProject",
+    ]  # fmt: skip
     if persona == "data-scientist":
         statements.append(
             iam.Statement(
-                sid="DenyApprovalAndProjects",
-                effect="Deny",
-                actions=["sagemaker:UpdateModelPackage", "sagemaker:CreateProject",
-                         "sagemaker:UpdateProject", "sagemaker:DeleteProject"],
-                resources=["*"],
+                sid="DenyApprovalAndProjects", effect="Deny", actions=deciding, resources=["*"]
             )
-        )  # fmt: skip
+        )
     else:
         statements.append(
             iam.Statement(
                 sid="ApproveAndVend",
-                actions=["sagemaker:UpdateModelPackage", "sagemaker:CreateProject",
-                         "sagemaker:UpdateProject", "sagemaker:DeleteProject",
-                         "sagemaker:DescribeProject"],
-                resources=[names.arn("sagemaker", "model-package/*"),
-                           names.arn("sagemaker", "project/*")],
+                actions=[*deciding, "sagemaker:DescribeProject"],
+                resources=[
+                    names.arn("sagemaker", "model-package/*"),
+                    names.arn("sagemaker", "project/*"),
+                ],
             )
-        )  # fmt: skip
+        )
     return statements
-
-
-_JOB_READING = (
-    "sagemaker:DescribeTrainingJob", "sagemaker:DescribeProcessingJob",
-    "sagemaker:DescribeTransformJob", "sagemaker:DescribeHyperParameterTuningJob",
-    "sagemaker:DescribeAutoMLJobV2", "sagemaker:DescribeModel", "sagemaker:DescribeEndpoint",
-    "sagemaker:DescribeEndpointConfig", "sagemaker:StopTrainingJob",
-    "sagemaker:StopProcessingJob", "sagemaker:StopTransformJob",
-)  # fmt: skip
 
 
 def job_statements(placement: Placement) -> list[iam.Statement]:
@@ -263,7 +339,8 @@ def job_statements(placement: Placement) -> list[iam.Statement]:
     names = Names.at(placement)
     statements = {s.sid: s for s in persona_statements(placement, "data-scientist")}
     kept = ("Train", "RegisterVersions", "RunPipelines", "UseData", "ReadContract", "WriteLogs",
-            "PassOnlyTheJobRole", "DenyWaysAround", "DenyApprovalAndProjects")  # fmt: skip
+            "PassOnlyTheJobRole", "DenyRegisteringApproved", "DenyWaysAround",
+            "DenyApprovalAndProjects")  # fmt: skip
     return [
         *(statements[sid] for sid in kept),
         iam.Statement(
@@ -284,7 +361,7 @@ def job_statements(placement: Placement) -> list[iam.Statement]:
     ]  # fmt: skip
 
 
-def key_use(names: Names, key_arns: Sequence[iam.pulumi.Input[str]]) -> iam.Statement:
+def key_use(names: Names, key_arns: Sequence[Input[str]]) -> iam.Statement:
     """Use of keys through the services that they are for; the keys' policies say which."""
     return iam.Statement(
         sid="UseKeys",

@@ -1,4 +1,4 @@
-"""The model registry: package groups, artifact bucket and image repositories, with who may read them.
+"""The model registry: package groups, artifact bucket, image repositories, and who may read them.
 
 In dev, groups and artifacts are the team's, and the hub's promotion role may read them. In the hub
 they are the company's, and the environments' roles may read them, each only through its own VPC
@@ -19,18 +19,7 @@ from pulumi import Input, Output, ResourceOptions
 from components import iam
 from components.baseline_policies import CRYPTOGRAPHY, key_statements
 from components.naming import Names, Placement
-from components.storage import BucketSpec, make_bucket, only_key
-
-DATA_ACTIONS = [
-    "s3:GetObject",
-    "s3:PutObject",
-    "s3:ListBucket",
-    "s3:GetBucketAcl",
-    "s3:GetObjectAcl",
-    "s3:PutBucketAcl",
-    "s3:PutObjectAcl",
-]
-"""What touches artifacts; management of the bucket is not among it, so nobody is locked out."""
+from components.storage import BucketSpec, make_bucket, only_endpoints, only_key
 
 READ_GROUP = ["sagemaker:DescribeModelPackageGroup"]
 READ_VERSIONS = ["sagemaker:DescribeModelPackage", "sagemaker:ListModelPackages"]
@@ -82,30 +71,6 @@ def reader_statement(
     ]
 
 
-def deny_outside_endpoints(
-    bucket_arn: str, endpoint_ids: Sequence[Input[str]], writer_tag: str
-) -> iam.Statement:
-    """Deny of data access that comes neither through a known endpoint, nor from the tagged role,
-    nor through an AWS service on the caller's behalf.
-
-    All three conditions must hold for the denial. Source: seed 001, the model bucket's policy.
-    """
-    return iam.Statement(
-        sid="DenyNoVPC",
-        effect="Deny",
-        principals="*",
-        actions=DATA_ACTIONS,
-        resources=[bucket_arn, f"{bucket_arn}/*"],
-        conditions={
-            "StringNotEquals": {
-                "aws:sourceVpce": list(endpoint_ids),
-                "aws:PrincipalTag/Principal": writer_tag,
-            },
-            "Bool": {"aws:ViaAWSService": "false"},
-        },
-    )
-
-
 def models_key_statements(
     placement: Placement, environments: Mapping[str, EnvironmentAccess], own_endpoint: Input[str]
 ) -> list[iam.Statement]:
@@ -113,8 +78,26 @@ def models_key_statements(
 
     Readers of other accounts decrypt, and everybody only through KMS endpoints or a service. In the
     hub the readers are the environments' model-execution roles, in dev the hub's promotion.
+    Deployer and preview, which run outside the networks, may describe the key, or no update could
+    read its state; they use it for nothing.
     """
     in_hub = placement["environment"] == "governance"
+    names = Names.at(placement)
+    outside = {
+        "StringNotEquals": {
+            "aws:sourceVpce": [
+                own_endpoint,
+                *(access["kms_endpoint_id"] for access in environments.values()),
+            ]
+        },
+        "Bool": {"aws:ViaAWSService": "false"},
+    }
+    operators = {
+        "ArnNotEquals": {
+            "aws:PrincipalArn": [names.role_arn("deployer"), names.role_arn("preview")]
+        }
+    }
+    using = [action for action in CRYPTOGRAPHY if action != "kms:DescribeKey"]
     return [
         *reader_statement(
             placement,
@@ -128,17 +111,17 @@ def models_key_statements(
             sid="DenyNoVPC",
             effect="Deny",
             principals="*",
-            actions=CRYPTOGRAPHY,
+            actions=using,
             resources=["*"],
-            conditions={
-                "StringNotEquals": {
-                    "aws:sourceVpce": [
-                        own_endpoint,
-                        *(access["kms_endpoint_id"] for access in environments.values()),
-                    ]
-                },
-                "Bool": {"aws:ViaAWSService": "false"},
-            },
+            conditions=outside,
+        ),
+        iam.Statement(
+            sid="DenyDescribeNoVPC",
+            effect="Deny",
+            principals="*",
+            actions=["kms:DescribeKey"],
+            resources=["*"],
+            conditions=iam.merged(outside, operators),
         ),
     ]
 
@@ -183,12 +166,16 @@ def bucket_statements(
     own_endpoint: Input[str],
     key_arn: Input[str],
 ) -> list[iam.Statement]:
-    """The artifact bucket's policy beside the TLS rule."""
-    names = Names.at(placement)
+    """The artifact bucket's policy beside the TLS rule.
+
+    Promotion writes in the hub and reads in dev from the hub's own network, whose endpoint dev does
+    not know: its tag is exempt.
+    """
+    names, promotion = Names.at(placement), Names.at(placement, "governance").role("promotion")
     arn = names.bucket_arn("models")
     in_hub = placement["environment"] == "governance"
     readers = list(environments) if in_hub else ["governance"]
-    writer = names.role("promotion" if in_hub else "pipeline-execution")
+    exempt = [promotion] if in_hub else [names.role("pipeline-execution"), promotion]
     endpoints: list[Input[str]] = [
         own_endpoint,
         *(access["s3_endpoint_id"] for access in environments.values()),
@@ -202,7 +189,7 @@ def bucket_statements(
             actions=["s3:GetObject", "s3:ListBucket"],
             resources=[arn, f"{arn}/*"],
         ),
-        deny_outside_endpoints(arn, endpoints, writer),
+        *only_endpoints(names, "models", endpoints, exempt, acl=True),
         *only_key(arn, key_arn),
     ]
 

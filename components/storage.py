@@ -9,6 +9,7 @@ import pulumi
 import pulumi_aws as aws
 
 from components import iam
+from components.naming import Names
 
 
 def tls_only(bucket_arn: str) -> iam.Statement:
@@ -47,6 +48,65 @@ def only_key(bucket_arn: str, key_arn: pulumi.Input[str]) -> list[iam.Statement]
                 "StringNotEquals": {"s3:x-amz-server-side-encryption-aws-kms-key-id": key_arn},
                 "Null": {"s3:x-amz-server-side-encryption-aws-kms-key-id": "false"},
             },
+        ),
+    ]
+
+
+def only_endpoints(
+    names: Names,
+    purpose: str,
+    endpoint_ids: Sequence[pulumi.Input[str]],
+    exempt_tags: Sequence[str],
+    *,
+    acl: bool,
+) -> list[iam.Statement]:
+    """Deny of what comes not through a known VPC endpoint, a tagged role or an AWS service.
+
+    All three conditions must hold for the denial: another or no endpoint, another or no
+    ``Principal`` tag, and no service on the caller's behalf. Deployer and preview, which run
+    outside the networks, may look at the bucket itself but never at an object; without that, no
+    update could read the bucket's state.
+
+    Args:
+        names: Whose bucket.
+        purpose: The bucket's.
+        endpoint_ids: S3 endpoints.
+        exempt_tags: Values of the tag.
+        acl: Whether access control lists are denied as well.
+    """
+    arn = names.bucket_arn(purpose)
+    outside = {
+        "StringNotEquals": {
+            "aws:sourceVpce": list(endpoint_ids),
+            "aws:PrincipalTag/Principal": list(exempt_tags),
+        },
+        "Bool": {"aws:ViaAWSService": "false"},
+    }
+    operators = {
+        "ArnNotEquals": {
+            "aws:PrincipalArn": [names.role_arn("deployer"), names.role_arn("preview")]
+        }
+    }
+    return [
+        iam.Statement(
+            sid="DenyNoVPC",
+            effect="Deny",
+            principals="*",
+            actions=[
+                "s3:GetObject",
+                "s3:PutObject",
+                *(["s3:GetObjectAcl", "s3:PutObjectAcl"] if acl else []),
+            ],
+            resources=[f"{arn}/*"],
+            conditions=outside,
+        ),
+        iam.Statement(
+            sid="DenyBucketNoVPC",
+            effect="Deny",
+            principals="*",
+            actions=["s3:ListBucket", *(["s3:GetBucketAcl", "s3:PutBucketAcl"] if acl else [])],
+            resources=[arn],
+            conditions=iam.merged(outside, operators),
         ),
     ]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict, cast
+from typing import Any, NotRequired, TypedDict, cast
 
 import pulumi
 import pulumi_aws as aws
@@ -53,6 +53,12 @@ SageMaker:
     VpcConfig: *vpc
 """
 
+_SHORTEST_IDLE_MINUTES = 60
+"""What AWS allows at least. Source: IdleSettings in SageMaker's API reference."""
+
+_APPS = {"jupyter-lab": "JupyterLab", "code-editor": "CodeEditor"}
+"""The apps of Studio that may be started; each has its own start-up script."""
+
 _PERSONA_OF = {
     "lead_data_scientists": "lead-data-scientist",
     "data_scientists": "data-scientist",
@@ -93,7 +99,13 @@ class StudioDomainArgs(TypedDict):
     default_instance_type: str
     """What an app starts on."""
     idle_timeout_minutes: int
-    """Idle minutes after which an app is shut down."""
+    """Idle minutes after which an app is shut down, 60 or more."""
+    share_notebook_outputs: NotRequired[bool]
+    """Whether outputs of notebook cells may be shared, encrypted with the data key in the data
+    bucket; absent means no."""
+    isolate_containers: NotRequired[bool]
+    """Whether training, processing and models must run without any network; absent means no, since
+    the VPC already has no way out."""
 
 
 class StudioDomain(pulumi.ComponentResource):
@@ -154,15 +166,22 @@ class StudioDomain(pulumi.ComponentResource):
         )
         keys = [self._args[key] for key in ("storage_key_arn", "data_key_arn", "models_key_arn")]
         guards = Output.all(
-            self._subnets, self._groups, self._args["storage_key_arn"], self._args["data_key_arn"]
+            self._subnets,
+            self._groups,
+            self._args["storage_key_arn"],
+            self._args["data_key_arn"],
+            self._args["models_key_arn"],
         ).apply(
             lambda found: iam.document(
                 personas.guard_statements(
-                    subnets=found[0],
-                    security_groups=found[1],
-                    volume_key=found[2],
-                    output_key=found[3],
-                    instance_types=instance_types,
+                    {
+                        "subnets": found[0],
+                        "security_groups": found[1],
+                        "volume_key": found[2],
+                        "output_keys": [found[3], found[4]],
+                        "instance_types": instance_types,
+                        "isolate": self._args.get("isolate_containers", False),
+                    }
                 )
             )
         )
@@ -193,7 +212,7 @@ class StudioDomain(pulumi.ComponentResource):
             for persona in personas.PERSONAS
         }
 
-    def _start_up(self) -> aws.sagemaker.StudioLifecycleConfig:
+    def _start_up(self, app: str) -> aws.sagemaker.StudioLifecycleConfig:
         content = Output.all(
             self._subnets,
             self._groups,
@@ -214,36 +233,45 @@ class StudioDomain(pulumi.ComponentResource):
             ).decode()
         )
         return aws.sagemaker.StudioLifecycleConfig(
-            f"{self._name}-start-up",
-            studio_lifecycle_config_name=self._names.name("start-up", "domain"),
-            studio_lifecycle_config_app_type="JupyterLab",
+            f"{self._name}-{app}",
+            studio_lifecycle_config_name=self._names.name(f"{app}-start-up", "domain"),
+            studio_lifecycle_config_app_type=_APPS[app],
             studio_lifecycle_config_content=content,
             opts=self._child(),
         )
 
-    def _domain(self) -> None:
-        args = self._args
-        start_up = self._start_up()
-        idle = {
-            "idle_settings": {
-                "lifecycle_management": "ENABLED",
-                "idle_timeout_in_minutes": args["idle_timeout_minutes"],
-                "min_idle_timeout_in_minutes": 60,
-                "max_idle_timeout_in_minutes": args["idle_timeout_minutes"],
-            }
-        }
-        jupyter = {
-            "app_lifecycle_management": idle,
+    def _app_settings(self, app: str) -> dict[str, Any]:
+        """Settings of an app: its start-up script, its instance, and the end of idle ones."""
+        start_up = self._start_up(app)
+        longest = self._args["idle_timeout_minutes"]
+        return {
+            "app_lifecycle_management": {
+                "idle_settings": {
+                    "lifecycle_management": "ENABLED",
+                    "idle_timeout_in_minutes": longest,
+                    "min_idle_timeout_in_minutes": _SHORTEST_IDLE_MINUTES,
+                    "max_idle_timeout_in_minutes": longest,
+                }
+            },
             "default_resource_spec": {
-                "instance_type": args["default_instance_type"],
+                "instance_type": self._args["default_instance_type"],
                 "lifecycle_config_arn": start_up.arn,
             },
             "lifecycle_config_arns": [start_up.arn],
         }
-        editor = {
-            "app_lifecycle_management": idle,
-            "default_resource_spec": {"instance_type": args["default_instance_type"]},
+
+    def _sharing(self) -> dict[str, Any]:
+        if not self._args.get("share_notebook_outputs"):
+            return {"notebook_output_option": "Disabled"}
+        return {
+            "notebook_output_option": "Allowed",
+            "s3_output_path": f"s3://{self._names.bucket('data')}/notebook-outputs/",
+            "s3_kms_key_id": self._args["data_key_arn"],
         }
+
+    def _domain(self) -> None:
+        args = self._args
+        jupyter, editor = (self._app_settings(app) for app in _APPS)
         settings: dict[str, Any] = {
             "execution_role": self.execution_role_arns["data-scientist"],
             "security_groups": list(args["security_group_ids"]),
@@ -268,7 +296,7 @@ class StudioDomain(pulumi.ComponentResource):
                     "studio_web_portal_settings": {
                         "hidden_app_types": ["JupyterServer", "KernelGateway"]
                     },
-                    "sharing_settings": {"notebook_output_option": "Disabled"},
+                    "sharing_settings": self._sharing(),
                 },
             ),
             default_space_settings=cast(Any, settings),
