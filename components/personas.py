@@ -35,12 +35,8 @@ GUARDED: Mapping[str, frozenset[Guard]] = {
     "sagemaker:CreateTrainingJob": _JOB,
     "sagemaker:CreateProcessingJob": _JOB,
     "sagemaker:CreateHyperParameterTuningJob": _JOB,
-    "sagemaker:CreateDataQualityJobDefinition": _JOB,
-    "sagemaker:CreateModelBiasJobDefinition": _JOB,
-    "sagemaker:CreateModelExplainabilityJobDefinition": _JOB,
-    "sagemaker:CreateModelQualityJobDefinition": _JOB,
-    "sagemaker:CreateAutoMLJob": _AUTOML,
-    "sagemaker:CreateAutoMLJobV2": _AUTOML,
+    "sagemaker:Create*JobDefinition": _JOB,
+    "sagemaker:CreateAutoMLJob*": _AUTOML,
     "sagemaker:CreateTransformJob": frozenset({"volume", "output", "instance"}),
     "sagemaker:CreateModel": frozenset({"vpc", "isolation"}),
     "sagemaker:CreateEndpointConfig": frozenset({"vpc", "volume", "instance", "isolation"}),
@@ -48,7 +44,7 @@ GUARDED: Mapping[str, frozenset[Guard]] = {
     "sagemaker:CreateSpace": frozenset({"instance"}),
     "sagemaker:UpdateSpace": frozenset({"instance"}),
 }
-"""Action -> the guards that it knows."""
+"""Action, or pattern of actions, -> the guards that it knows."""
 
 OF_MODELS = frozenset({"sagemaker:CreateEndpointConfig"})
 """Actions whose network is the model's, which is guarded itself: they may name no network."""
