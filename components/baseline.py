@@ -12,10 +12,11 @@ from typing import TypedDict
 
 import pulumi
 import pulumi_aws as aws
-from pulumi import Input, Output, ResourceOptions
+from pulumi import Output, ResourceOptions
 
 from components import baseline_policies as policies
 from components import iam
+from components.contract import publish
 from components.naming import WORKLOAD_ENVIRONMENTS, Names, Placement
 from components.storage import BucketSpec, make_bucket
 
@@ -398,23 +399,16 @@ class AccountBaseline(pulumi.ComponentResource):
         )
 
     def _parameters(self) -> None:
-        values: dict[str, tuple[Input[str], str]] = {
-            **{
-                f"kms/{purpose}/arn": (arn, f"Customer key for {purpose}")
-                for purpose, arn in self.key_arns.items()
+        publish(
+            self,
+            self._name,
+            self._names,
+            {
+                **{f"kms/{purpose}/arn": arn for purpose, arn in self.key_arns.items()},
+                **{f"roles/{role}/arn": arn for role, arn in self.role_arns.items()},
+                "iam/boundary-arn": self.boundary_arn,
+                "buckets/logs": self.log_bucket,
+                "buckets/access-logs": self.access_log_bucket,
+                "alerts/topic-arn": self.alerts_topic_arn,
             },
-            **{f"roles/{role}/arn": (arn, f"Role {role}") for role, arn in self.role_arns.items()},
-            "iam/boundary-arn": (self.boundary_arn, "Permissions boundary of every role"),
-            "buckets/logs": (self.log_bucket, "Bucket for logs"),
-            "buckets/access-logs": (self.access_log_bucket, "Bucket for access logs"),
-            "alerts/topic-arn": (self.alerts_topic_arn, "Topic for alerts"),
-        }
-        for path, (value, description) in values.items():
-            aws.ssm.Parameter(
-                f"{self._name}-{path.replace('/', '-')}",
-                name=self._names.parameter(path),
-                type="String",
-                value=value,
-                description=description,
-                opts=self._child(),
-            )
+        )

@@ -16,6 +16,7 @@ import pulumi_awsx as awsx
 from pulumi import Input, Output, ResourceOptions
 
 from components import iam
+from components.contract import publish
 from components.naming import Names, Placement
 
 ENDPOINT_SERVICES: Mapping[str, tuple[str, ...]] = {
@@ -416,25 +417,17 @@ class Network(pulumi.ComponentResource):
             ).id
 
     def _parameters(self) -> None:
-        values: dict[str, tuple[Input[str], str]] = {
-            "vpc/id": (self.vpc_id, "The VPC that workloads run in"),
-            "vpc/private-subnet-ids": (
-                self.private_subnet_ids.apply(",".join),
-                "Subnets for workloads, separated by commas",
-            ),
-            "vpc/security-group-ids": (
-                Output.all(*self.workload_security_group_ids).apply(",".join),
-                "Security groups for workloads, separated by commas",
-            ),
-            "vpc/endpoints/s3": (self.endpoint_ids["s3"], "The VPC's S3 endpoint"),
-            "vpc/endpoints/kms": (self.endpoint_ids["kms"], "The VPC's KMS endpoint"),
-        }
-        for path, (value, description) in values.items():
-            aws.ssm.Parameter(
-                f"{self._name}-{path.replace('/', '-')}",
-                name=self._names.parameter(path),
-                type="String",
-                value=value,
-                description=description,
-                opts=self._child(),
-            )
+        publish(
+            self,
+            self._name,
+            self._names,
+            {
+                "vpc/id": self.vpc_id,
+                "vpc/private-subnet-ids": self.private_subnet_ids.apply(",".join),
+                "vpc/security-group-ids": Output.all(*self.workload_security_group_ids).apply(
+                    ",".join
+                ),
+                "vpc/endpoints/s3": self.endpoint_ids["s3"],
+                "vpc/endpoints/kms": self.endpoint_ids["kms"],
+            },
+        )
