@@ -14,6 +14,7 @@ import pulumi_aws as aws
 from pulumi import Input, Output, ResourceOptions
 
 from components import iam
+from components.baseline_policies import key_statements as account_key_statements
 from components.naming import Names, Placement
 from components.storage import BucketSpec, make_bucket
 
@@ -34,13 +35,7 @@ class AuditTrailArgs(TypedDict):
 def key_statements(names: Names, trail_arns: list[str], accounts: list[str]) -> list[iam.Statement]:
     """The audit key: CloudTrail encrypts for exactly these trails; readers need IAM as well."""
     return [
-        iam.Statement(
-            # The account's IAM policies decide who administers the key.
-            sid="AccountAdministration",
-            principals={"AWS": [names.root_arn]},
-            actions=["kms:*"],
-            resources=["*"],
-        ),
+        *account_key_statements(names, "audit"),
         iam.Statement(
             sid="TrailsEncrypt",
             principals={"Service": ["cloudtrail.amazonaws.com"]},

@@ -15,6 +15,7 @@ KEY_SERVICES: Mapping[str, tuple[str, ...]] = {
     "models": ("s3", "ecr", "sagemaker"),
     "logs": ("s3",),
     "storage": ("ec2", "elasticfilesystem", "sagemaker"),
+    "audit": ("s3",),
     "messages": ("sns", "sqs", "ssm", "secretsmanager"),
 }
 """Key purpose -> services through which the account's identities may use it.
@@ -137,7 +138,7 @@ def boundary_statements(names: Names) -> list[iam.Statement]:
                 "iam:DetachRolePolicy", "iam:PutRolePolicy",
             ],
             resources=own_roles,
-            conditions={"StringEquals": {"iam:PermissionsBoundary": boundary}},
+            conditions={"ArnEquals": {"iam:PermissionsBoundary": boundary}},
         ),
         iam.Statement(
             sid="OwnRoles",
