@@ -147,7 +147,7 @@ class Role:
         identity: Mapping[str, dict[str, Any]],
         limit: dict[str, Any] | None,
     ) -> None:
-        self.arn = session(names, role)
+        self.arn, self._role = session(names, role), role
         self._evaluator, self._names = evaluator, names
         self._identity, self._boundary = dict(identity), limit
 
@@ -172,6 +172,11 @@ class Role:
             Request(self.arn, action, resource, owner or self._names.account_id, keys),
             Policies(identity=self._identity, boundary=self._boundary, resource=resource_policy),
         )
+
+    def with_policy(self, name: str, document: dict[str, Any]) -> Role:
+        """The role with one more policy."""
+        identity = {**self._identity, name: document}
+        return Role(self._evaluator, self._names, self._role, identity, self._boundary)
 
     def may(self, action: str, resource: str = "*", **rest: Any) -> bool:
         """Whether IAM allows it."""
