@@ -10,6 +10,7 @@ import pulumi_aws as aws
 from pulumi import Input, Output, ResourceOptions
 
 from components import iam
+from components.contract import publish
 from components.naming import Names, Placement
 from components.storage import BucketSpec, make_bucket, only_endpoints, only_key
 
@@ -67,9 +68,7 @@ class DataAccess(pulumi.ComponentResource):
         self._placement = args["placement"]
         self._names = Names.at(self._placement)
         self._bucket()
-        self._values: dict[str, tuple[Input[str], str]] = {
-            "data/bucket": (self.data_bucket, "Bucket of data")
-        }
+        self._values: dict[str, Input[str]] = {"data/bucket": self.data_bucket}
         if args["athena"]:
             database = self._athena()
             if args["lake_formation"]:
@@ -78,15 +77,7 @@ class DataAccess(pulumi.ComponentResource):
             self._features()
         if args["datazone"]:
             self._datazone()
-        for path, (value, description) in self._values.items():
-            aws.ssm.Parameter(
-                f"{name}-{path.replace('/', '-')}",
-                name=self._names.parameter(path),
-                type="String",
-                value=value,
-                description=description,
-                opts=self._child(),
-            )
+        publish(self, name, self._names, self._values)
         self.register_outputs({"data_bucket": self.data_bucket})
 
     def _child(
@@ -213,8 +204,8 @@ class DataAccess(pulumi.ComponentResource):
             },
             opts=self._child(),
         )
-        self._values["data/database"] = (database.name, "Glue database over the data bucket")
-        self._values["data/workgroup"] = (workgroup.name, "Athena work group")
+        self._values["data/database"] = database.name
+        self._values["data/workgroup"] = workgroup.name
         return database
 
     def _lake_formation(self, database: aws.glue.CatalogDatabase) -> None:
@@ -277,7 +268,7 @@ class DataAccess(pulumi.ComponentResource):
             },
             opts=self._child(kept=True),
         )
-        self._values["data/feature-group"] = (group.feature_group_name, "Central feature group")
+        self._values["data/feature-group"] = group.feature_group_name
 
     def _datazone(self) -> None:
         role = aws.iam.Role(
@@ -317,4 +308,4 @@ class DataAccess(pulumi.ComponentResource):
             kms_key_identifier=self._args["data_key_arn"],
             opts=self._child(kept=True),
         )
-        self._values["data/datazone-domain"] = (domain.id, "DataZone domain")
+        self._values["data/datazone-domain"] = domain.id

@@ -18,6 +18,7 @@ from pulumi import Input, Output, ResourceOptions
 
 from components import iam
 from components.baseline_policies import CRYPTOGRAPHY, key_statements
+from components.contract import publish
 from components.naming import Names, Placement
 from components.storage import BucketSpec, make_bucket, only_endpoints, only_key
 
@@ -85,10 +86,9 @@ def models_key_statements(
     names = Names.at(placement)
     outside = {
         "StringNotEquals": {
-            "aws:sourceVpce": [
-                own_endpoint,
-                *(access["kms_endpoint_id"] for access in environments.values()),
-            ]
+            "aws:sourceVpce": iam.distinct(
+                [own_endpoint, *(access["kms_endpoint_id"] for access in environments.values())]
+            )
         },
         "Bool": {"aws:ViaAWSService": "false"},
     }
@@ -376,24 +376,13 @@ class ModelRegistry(pulumi.ComponentResource):
             self.repository_urls[repository] = made.repository_url
 
     def _parameters(self) -> None:
-        values: dict[str, tuple[Input[str], str]] = {
-            "kms/models/arn": (self.models_key_arn, "Customer key for models"),
-            "registry/models-bucket": (self.models_bucket, "Bucket of model artifacts"),
+        values: dict[str, Input[str]] = {
+            "kms/models/arn": self.models_key_arn,
+            "registry/models-bucket": self.models_bucket,
+            **{f"registry/groups/{group}": arn for group, arn in self.group_arns.items()},
             **{
-                f"registry/groups/{group}": (arn, f"Model package group {group}")
-                for group, arn in self.group_arns.items()
-            },
-            **{
-                f"registry/images/{repository}": (url, f"Image repository {repository}")
+                f"registry/images/{repository}": url
                 for repository, url in self.repository_urls.items()
             },
         }
-        for path, (value, description) in values.items():
-            aws.ssm.Parameter(
-                f"{self._name}-{path.replace('/', '-')}",
-                name=self._names.parameter(path),
-                type="String",
-                value=value,
-                description=description,
-                opts=self._child(),
-            )
+        publish(self, self._name, self._names, values)

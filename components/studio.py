@@ -16,6 +16,7 @@ import pulumi_aws as aws
 from pulumi import Input, Output, ResourceOptions
 
 from components import iam, personas
+from components.contract import publish
 from components.naming import Names, Placement
 
 _START_UP = """#!/bin/bash
@@ -341,20 +342,12 @@ class StudioDomain(pulumi.ComponentResource):
                 )
 
     def _parameters(self) -> None:
-        values: dict[str, tuple[Input[str], str]] = {
-            "studio/domain-id": (self.domain_id, "The Studio domain"),
-            "roles/pipeline-execution/arn": (self.pipeline_role_arn, "Role of jobs and pipelines"),
+        values: dict[str, Input[str]] = {
+            "studio/domain-id": self.domain_id,
+            "roles/pipeline-execution/arn": self.pipeline_role_arn,
             **{
-                f"roles/{persona}-execution/arn": (arn, f"Execution role of the {persona}")
+                f"roles/{persona}-execution/arn": arn
                 for persona, arn in self.execution_role_arns.items()
             },
         }
-        for path, (value, description) in values.items():
-            aws.ssm.Parameter(
-                f"{self._name}-{path.replace('/', '-')}",
-                name=self._names.parameter(path),
-                type="String",
-                value=value,
-                description=description,
-                opts=self._child(),
-            )
+        publish(self, self._name, self._names, values)
