@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from typing import Any
@@ -10,6 +11,7 @@ from pulumi import ResourceOptions
 from pulumi.provider import ConstructResult, Provider, main
 
 from localcloud.awsx.vpc import TOKEN, Vpc
+from localcloud.engine.parent import end_with_the_cli
 
 VERSION = "3.11.0"
 """Version of ``pulumi_awsx`` whose component is served."""
@@ -38,7 +40,14 @@ class Awsx(Provider):
         return ConstructResult(vpc.urn, vpc.outputs())
 
 
+def _end(*_: object) -> None:
+    # Nothing is left to tidy up: the engine has closed the connection, or is gone itself.
+    os._exit(0)
+
+
 if __name__ == "__main__":
-    # Ctrl-C reaches the whole process group: the engine decides when its providers end.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # SIGINT is how the engine ends a plugin; it waits five seconds for that, and meanwhile other
+    # plugins miss their turn.
+    signal.signal(signal.SIGINT, _end)
+    end_with_the_cli(_end)
     main(Awsx(), sys.argv[1:])
