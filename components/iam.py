@@ -14,7 +14,7 @@ from typing import Any, Literal
 import pulumi
 
 Strings = Sequence[pulumi.Input[str]]
-Condition = Mapping[str, Mapping[str, pulumi.Input[str] | Strings]]
+Condition = Mapping[str, Mapping[str, pulumi.Input[str] | Strings | pulumi.Output[list[str]]]]
 """Operator -> condition key -> value or values, as in the JSON."""
 
 VERSION = "2012-10-17"
@@ -105,6 +105,11 @@ def within_organization(
     if organization_id:
         return {"StringEquals": {f"aws:{subject}OrgID": organization_id}}
     return {"StringEquals": {f"aws:{subject}Account": sorted(set(accounts))}}
+
+
+def distinct(values: Strings) -> pulumi.Output[list[str]]:
+    """The values of a condition, each once and in order: outputs may turn out to be the same."""
+    return pulumi.Output.all(*values).apply(lambda found: sorted(set(found)))
 
 
 def service_trust(

@@ -77,7 +77,7 @@ def only_endpoints(
     arn = names.bucket_arn(purpose)
     outside = {
         "StringNotEquals": {
-            "aws:sourceVpce": list(endpoint_ids),
+            "aws:sourceVpce": iam.distinct(endpoint_ids),
             "aws:PrincipalTag/Principal": list(exempt_tags),
         },
         "Bool": {"aws:ViaAWSService": "false"},

@@ -131,6 +131,12 @@ def boundary(environment: str) -> dict[str, Any]:
     return iam.document(baseline_policies.boundary_statements(Names.at(place(environment))))
 
 
+def role_arn(session_arn: str) -> str:
+    """ARN of the role of a session: what ``aws:PrincipalArn`` is."""
+    _, partition, _, _, account, path = session_arn.split(":")
+    return f"arn:{partition}:iam::{account}:role/{path.split('/')[1]}"
+
+
 def session(names: Names, role: str, name: str = "session") -> str:
     """ARN of a session of a role."""
     return f"arn:{names.partition}:sts::{names.account_id}:assumed-role/{names.role(role)}/{name}"
@@ -164,6 +170,7 @@ class Role:
         """What IAM decides."""
         keys: dict[str, str | list[str]] = {
             "aws:RequestedRegion": self._names.region,
+            "aws:PrincipalArn": role_arn(self.arn),
             **(context or {}),
         }
         if source_identity:
