@@ -551,6 +551,13 @@ def _glue(call: Call, account: str, types: list[ResourceType]) -> Iterator[str]:
                 yield f"{base}:table/{name}/{table}"
 
 
+def _ssm(call: Call, account: str, types: list[ResourceType]) -> Iterator[str]:
+    """Calls about tags say the kind of resource in words of their own."""
+    if types and call.params.get("ResourceType") == "Parameter":
+        name = str(call.params["ResourceId"]).removeprefix("/")
+        yield f"arn:aws:ssm:{call.region}:{account}:parameter/{name}"
+
+
 def _sns(call: Call, account: str, types: list[ResourceType]) -> Iterator[str]:
     """A subscription is part of its topic: IAM knows only the topic's ARN."""
     subscription = call.params.get("SubscriptionArn")
@@ -568,6 +575,7 @@ _BY_SERVICE: dict[str, Callable[[Call, str, list[ResourceType]], Iterator[str]]]
     "secretsmanager": _secret,
     "sns": _sns,
     "sqs": _sqs,
+    "ssm": _ssm,
 }
 _SPECIAL: dict[tuple[str, str], Callable[[Call, str], Iterator[Access]]] = {
     ("s3", "CopyObject"): _copy,
