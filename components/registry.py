@@ -22,7 +22,8 @@ from components.contract import publish
 from components.naming import Names, Placement
 from components.storage import BucketSpec, make_bucket, only_endpoints, only_key
 
-READ_GROUP = ["sagemaker:DescribeModelPackageGroup"]
+# Listing a group's versions is granted on both: AWS's own examples name either as its resource.
+READ_GROUP = ["sagemaker:DescribeModelPackageGroup", "sagemaker:ListModelPackages"]
 READ_VERSIONS = ["sagemaker:DescribeModelPackage", "sagemaker:ListModelPackages"]
 
 

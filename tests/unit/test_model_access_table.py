@@ -1,0 +1,325 @@
+"""``docs/model-access.md``, derived from the policies that the stacks and the bootstrap deploy."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from automation.deployer_policies import deployer_statements, numbered
+from components.baseline import AccountBaseline
+from components.naming import Names
+from localcloud.authorization import Evaluator, Policies, Request
+from tests.unit.conftest import REGION, Program, place, run_program
+from tests.unit.data_science import (
+    MODELS_KEY,
+    boundary,
+    make_registry,
+    make_studio,
+    role_arn,
+    role_policies,
+    session,
+)
+
+PAGE = Path(__file__).parents[2] / "docs" / "model-access.md"
+
+ROLES: tuple[tuple[str, str], ...] = (
+    ("dev", "data-scientist-execution"),
+    ("dev", "lead-data-scientist-execution"),
+    ("dev", "pipeline-execution"),
+    ("dev", "model-execution"),
+    ("dev", "ml-engineer"),
+    ("dev", "governance-officer"),
+    ("dev", "platform-engineer"),
+    ("dev", "deployer"),
+    ("governance", "promotion"),
+    ("governance", "ml-engineer"),
+    ("governance", "governance-officer"),
+    ("governance", "platform-engineer"),
+    ("governance", "deployer"),
+    ("preprod", "model-execution"),
+    ("preprod", "ml-engineer"),
+    ("preprod", "deployer"),
+    ("prod", "model-execution"),
+    ("prod", "ml-engineer"),
+    ("prod", "deployer"),
+)
+
+LIST = "sagemaker:ListModelPackages"
+
+ACTIONS: Mapping[str, str] = {
+    "describe": "sagemaker:DescribeModelPackage",
+    "list": LIST,
+    "approve": "sagemaker:UpdateModelPackage",
+    "create version": "sagemaker:CreateModelPackage",
+    "read artifact": "s3:GetObject",
+    "write artifact": "s3:PutObject",
+    "decrypt": "kms:Decrypt",
+    "pull image": "ecr:BatchGetImage",
+}
+
+EVERYTHING = {
+    "Version": "2012-10-17",
+    "Statement": [{"Sid": "All", "Effect": "Allow", "Action": "*", "Resource": "*"}],
+}
+
+TEXT = """# Who can do what to a model
+
+Derived from the policies of all accounts by `tests/unit/test_model_access_table.py`, which fails
+when this page and the policies differ; `--update-golden` writes the page anew, for review.
+
+Each cell is what IAM decides with the role's own policies, its permissions boundary and the policy
+of the group, bucket, key or repository together:
+
+- **yes**: from anywhere; **no**: from nowhere;
+- **endpoint**: only through the VPC endpoint of the role's own environment;
+- **service**: only by an AWS service that acts for the role, as S3 does when it reads an encrypted
+  object. The request to S3 itself still needs what *read artifact* says.
+
+Nobody approves a version in the same call that registers it. The hub's promotion role is shown with
+all that the resources' policies leave it; its own policies can only take away from that.
+"""
+
+
+@dataclass(frozen=True)
+class Registry:
+    """A registry's resources and their policies."""
+
+    names: Names
+    group: dict[str, Any] | None
+    bucket: dict[str, Any]
+    key: dict[str, Any]
+    repository: dict[str, Any] | None
+
+    def of(self, action: str) -> tuple[str, dict[str, Any] | None]:
+        """The resource of an action, with its policy."""
+        if action.startswith("s3:"):
+            return f"{self.names.bucket_arn('models')}/abalone/model.tar.gz", self.bucket
+        if action.startswith("kms:"):
+            return self.names.arn("kms", MODELS_KEY.rpartition(":")[2]), self.key
+        if action.startswith("ecr:"):
+            return self.names.arn("ecr", f"repository/{self.names.name('scikit')}"), self.repository
+        return self.names.arn("sagemaker", "model-package/abalone/1"), self.group
+
+
+def registry(environment: str) -> Registry:
+    program = run_program(lambda: make_registry(environment))
+
+    def only(token: str, key: str = "policy") -> dict[str, Any] | None:
+        found = program.of(token)
+        return found[0].document(key) if found else None
+
+    bucket, key = only("aws:s3/bucketPolicy:BucketPolicy"), only("aws:kms/key:Key")
+    assert bucket
+    assert key
+    return Registry(
+        Names.at(place(environment)),
+        only("aws:sagemaker/modelPackageGroupPolicy:ModelPackageGroupPolicy", "resourcePolicy"),
+        bucket,
+        key,
+        only("aws:ecr/repositoryPolicy:RepositoryPolicy"),
+    )
+
+
+@functools.cache
+def baseline(environment: str) -> Program:
+    return run_program(
+        lambda: AccountBaseline(
+            "baseline",
+            {
+                "placement": place(environment),
+                "owns_account": False,
+                "log_retention_days": 365,
+                "key_deletion_days": 30,
+                "security_services": {
+                    "access_analyzer": False,
+                    "config": False,
+                    "guardduty": False,
+                    "security_hub": False,
+                },
+                "budgets": {},
+                "budget_emails": [],
+                "personas": {},
+            },
+        )
+    )
+
+
+@functools.cache
+def studio() -> Program:
+    return run_program(make_studio)
+
+
+def identity(environment: str, role: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """A role's policies and its boundary."""
+    names = Names.at(place(environment))
+    if role == "promotion":
+        return {"at most": EVERYTHING}, None
+    if role == "deployer":
+        return dict(numbered("deployer", deployer_statements(names))), None
+    program = (
+        studio()
+        if role.endswith("-execution") and role != "model-execution"
+        else baseline(environment)
+    )
+    return role_policies(program, names.role(role)), boundary(environment)
+
+
+def ways(environment: str, action: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """Ways to make a request, from the most open to the least: its word and its context."""
+    service = action.partition(":")[0]
+    yield "yes", {"aws:ViaAWSService": "false"}
+    if service in ("s3", "kms"):
+        endpoint = f"vpce-{environment}-{service}"
+        yield "endpoint", {"aws:ViaAWSService": "false", "aws:sourceVpce": endpoint}
+    if service == "kms":
+        yield (
+            "service",
+            {"aws:ViaAWSService": "true", "kms:ViaService": f"s3.{REGION}.amazonaws.com"},
+        )
+
+
+def cell(evaluator: Evaluator, environment: str, role: str, action: str, at: Registry) -> str:
+    names = Names.at(place(environment))
+    caller = session(names, role)
+    resource, resource_policy = at.of(action)
+    policies, limit = identity(environment, role)
+    if action == LIST:
+        # IAM's reference knows no resource for it: the role's side is judged for all resources,
+        # and across accounts the group's policy must name the role as well.
+        own = evaluator.evaluate(
+            Request(caller, action, "*", names.account_id, {"aws:RequestedRegion": REGION}),
+            Policies(identity=policies, boundary=limit),
+        )
+        named = at.names.account_id == names.account_id or names_role(at.group, caller)
+        return "yes" if own.allowed and named else "no"
+    for word, way in ways(environment, action):
+        context = {
+            "aws:PrincipalArn": role_arn(caller),
+            "aws:PrincipalTag/Principal": names.role(role),
+            "aws:RequestedRegion": REGION,
+            **way,
+        }
+        if action.startswith("s3:"):
+            context["aws:SecureTransport"] = "true"
+        keys: dict[str, str | list[str]] = dict(context)
+        if action.startswith("kms:"):
+            keys["kms:CallerAccount"] = names.account_id
+            keys["kms:ResourceAliases"] = [at.names.alias("models")]
+        decision = evaluator.evaluate(
+            Request(caller, action, resource, at.names.account_id, keys),
+            Policies(identity=policies, boundary=limit, resource=resource_policy),
+        )
+        if decision.allowed:
+            return word
+    return "no"
+
+
+def names_role(document: dict[str, Any] | None, caller: str) -> bool:
+    """Whether a group's policy lets a role list its versions."""
+    return any(
+        LIST in statement["Action"]
+        and role_arn(caller) in statement["Condition"]["ArnEquals"]["aws:PrincipalArn"]
+        for statement in (document or {"Statement": []})["Statement"]
+    )
+
+
+def table(evaluator: Evaluator, environment: str) -> dict[tuple[str, str], dict[str, str]]:
+    """Role -> column -> cell, for the registry of an environment."""
+    at = registry(environment)
+    columns = [
+        column
+        for column, action in ACTIONS.items()
+        # Images live in the hub only.
+        if environment == "governance" or not action.startswith("ecr:")
+    ]
+    return {
+        (where, role): {
+            column: cell(evaluator, where, role, ACTIONS[column], at) for column in columns
+        }
+        for where, role in ROLES
+    }
+
+
+def page(tables: Mapping[str, Mapping[tuple[str, str], Mapping[str, str]]]) -> str:
+    parts = [TEXT]
+    for title, rows in tables.items():
+        columns = list(next(iter(rows.values())))
+        parts.append(f"\n## {title}\n\n| account | role | {' | '.join(columns)} |\n")
+        parts.append("|" + " --- |" * (len(columns) + 2) + "\n")
+        parts += [
+            f"| {where} | {role} | {' | '.join(cells[column] for column in columns)} |\n"
+            for (where, role), cells in rows.items()
+        ]
+    return "".join(parts)
+
+
+@pytest.fixture(scope="module")
+def tables(evaluator: Evaluator) -> dict[str, dict[tuple[str, str], dict[str, str]]]:
+    return {
+        "Versions in dev": table(evaluator, "dev"),
+        "Versions in the hub": table(evaluator, "governance"),
+    }
+
+
+def test_the_page_says_what_the_policies_do(
+    tables: Mapping[str, Mapping[tuple[str, str], Mapping[str, str]]],
+    request: pytest.FixtureRequest,
+) -> None:
+    text = page(tables)
+    if request.config.getoption("--update-golden", default=False):
+        PAGE.write_text(text)
+    assert PAGE.read_text() == text, f"{PAGE.name} differs: review, then --update-golden"
+
+
+def test_versions_of_the_hub_are_decided_on_in_the_hub(
+    tables: Mapping[str, Mapping[tuple[str, str], Mapping[str, str]]],
+) -> None:
+    approving = {
+        key for key, cells in tables["Versions in the hub"].items() if cells["approve"] != "no"
+    }
+    assert approving == {("governance", "ml-engineer"), ("governance", "promotion")}
+
+
+def test_versions_of_dev_are_decided_on_by_the_lead(
+    tables: Mapping[str, Mapping[tuple[str, str], Mapping[str, str]]],
+) -> None:
+    approving = {
+        key for key, cells in tables["Versions in dev"].items() if cells["approve"] != "no"
+    }
+    assert approving == {("dev", "lead-data-scientist-execution")}
+
+
+def test_who_reads_an_artifact_can_decrypt_it_too(
+    tables: Mapping[str, Mapping[tuple[str, str], Mapping[str, str]]],
+) -> None:
+    for rows in tables.values():
+        for key, cells in rows.items():
+            if cells["read artifact"] != "no":
+                assert cells["decrypt"] != "no", key
+
+
+def test_no_artifact_is_read_from_anywhere(
+    tables: Mapping[str, Mapping[tuple[str, str], Mapping[str, str]]],
+) -> None:
+    """Only tagged roles reach a bucket from outside of the endpoints."""
+    for rows in tables.values():
+        anywhere = {key for key, cells in rows.items() if cells["read artifact"] == "yes"}
+        assert anywhere <= {("dev", "pipeline-execution"), ("governance", "promotion")}
+
+
+def test_running_models_read_the_hub_and_change_nothing(
+    tables: Mapping[str, Mapping[tuple[str, str], Mapping[str, str]]],
+) -> None:
+    for environment in ("dev", "preprod", "prod"):
+        cells = tables["Versions in the hub"][environment, "model-execution"]
+        assert cells["read artifact"] == "endpoint"
+        assert cells["pull image"] == "yes"
+        assert cells["decrypt"] in ("endpoint", "service")
+        assert {cells[column] for column in ("approve", "create version", "write artifact")} == {
+            "no"
+        }
