@@ -106,7 +106,13 @@ class DataAccess(pulumi.ComponentResource):
         )
         self.data_bucket = bucket.id
 
-    def _service_role(self, role: str, service: str, prefixes: Sequence[str]) -> aws.iam.Role:
+    def _service_role(
+        self,
+        role: str,
+        service: str,
+        prefixes: Sequence[str],
+        more: Sequence[iam.Statement] = (),
+    ) -> aws.iam.Role:
         arn = self._names.bucket_arn("data")
         made = aws.iam.Role(
             f"{self._name}-{role}",
@@ -139,6 +145,7 @@ class DataAccess(pulumi.ComponentResource):
                         actions=["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey*"],
                         resources=[self._args["data_key_arn"]],
                     ),
+                    *more,
                 ]
             ),
             opts=self._child(),
@@ -242,8 +249,25 @@ class DataAccess(pulumi.ComponentResource):
             )
 
     def _features(self) -> None:
-        key = self._args["data_key_arn"]
-        role = self._service_role("feature-store", "sagemaker.amazonaws.com", ["features/"])
+        key, names = self._args["data_key_arn"], self._names
+        role = self._service_role(
+            "feature-store",
+            "sagemaker.amazonaws.com",
+            ["features/"],
+            [
+                iam.Statement(
+                    # Offline stores are tables of a database that SageMaker makes itself.
+                    # Source: AmazonSageMakerFeatureStoreAccess in AWS's managed policies.
+                    sid="Tables",
+                    actions=["glue:GetTable", "glue:UpdateTable"],
+                    resources=[
+                        names.arn("glue", "catalog"),
+                        names.arn("glue", "database/sagemaker_featurestore"),
+                        names.arn("glue", "table/sagemaker_featurestore/*"),
+                    ],
+                )
+            ],
+        )
         group = aws.sagemaker.FeatureGroup(
             f"{self._name}-features",
             feature_group_name=self._names.name("central-features"),
