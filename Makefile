@@ -21,7 +21,7 @@ up: engine ## Bring the whole platform up on the local cloud, and leave it runni
 down: $(INSTALLED) ## End the local cloud
 	$(RUN) -m localcloud down
 
-test: engine ## Run all tests
+test: engine lint ## Check format, lint rules and types, and run all tests
 	$(RUN) -m pytest
 
 bench: engine ## Measure time and memory against a bare Pulumi program

@@ -108,7 +108,7 @@ def bootstrap(
     hub = by_environment["governance"]
     work = _Work(sessions["governance"], hub.names, dry_run, tell)
     if hub.ci.github_repository:
-        _continuous_integration(work, hub)
+        _continuous_integration(work, hub, hub.ci.github_repository)
     key_arn = _state_key(work)
     _state_bucket(work, key_arn)
     region = hub.region
@@ -255,8 +255,10 @@ def _policy(work: _Work, name: str, arn: str, document: dict[str, object]) -> No
 
 
 def ci_trust(names: Names, repository: str, role: str) -> dict[str, Any]:
-    """Trust in one repository's workflows: for deployment in its environments, for previews in
-    pull requests."""
+    """Trust in one repository's workflows.
+
+    For deployment only in its environments, for previews only in pull requests.
+    """
     subjects = (
         [f"repo:{repository}:pull_request"]
         if role == "ci-preview"
@@ -283,7 +285,7 @@ def ci_trust(names: Names, repository: str, role: str) -> dict[str, Any]:
     )
 
 
-def _continuous_integration(work: _Work, hub: PlatformSettings) -> None:
+def _continuous_integration(work: _Work, hub: PlatformSettings, repository: str) -> None:
     client = work.client("iam")
     arn = f"arn:{hub.names.partition}:iam::{hub.account_id}:oidc-provider/{_OIDC_HOST}"
     standing = client.list_open_id_connect_providers()["OpenIDConnectProviderList"]
@@ -294,7 +296,6 @@ def _continuous_integration(work: _Work, hub: PlatformSettings) -> None:
                 Url=f"https://{_OIDC_HOST}", ClientIDList=[_OIDC_AUDIENCE]
             ),
         )
-    assert hub.ci.github_repository is not None
     for role, kinds in (("ci", ("deployer", "preview")), ("ci-preview", ("preview",))):
         assume = [
             Names.at(hub.placement(), environment).role_arn(kind)
@@ -333,7 +334,7 @@ def _continuous_integration(work: _Work, hub: PlatformSettings) -> None:
         _role(
             work,
             hub.names.role(role),
-            ci_trust(hub.names, hub.ci.github_repository, role),
+            ci_trust(hub.names, repository, role),
             {hub.names.name(role, "policy"): iam.document(statements)},
         )
 
@@ -347,7 +348,7 @@ def _state_key(work: _Work) -> str:
                 if not client.get_key_rotation_status(KeyId=key_id)["KeyRotationEnabled"]:
                     work.change(
                         "switch the state key's rotation on",
-                        lambda: client.enable_key_rotation(KeyId=key_id),
+                        lambda key_id=key_id: client.enable_key_rotation(KeyId=key_id),
                     )
                 return work.names.arn("kms", f"key/{key_id}")
     made: dict[str, str] = {}

@@ -155,7 +155,7 @@ def _bootstrap(arguments: argparse.Namespace) -> int:
         list(loaded.values()),
         session,
         dry_run=arguments.dry_run,
-        report=lambda line: sys.stdout.write(f"{line}\n"),
+        report=print,
     )
     sys.stdout.write(
         f"\nBackend:          export PULUMI_BACKEND_URL={result.backend_url}\n"

@@ -1,7 +1,7 @@
 """What the deployer of an environment may do, and the read-only role of previews.
 
-One table: service family -> actions that make, read, change and remove what the stacks hold, and the
-resources, bound by name wherever the service's ARNs carry one. Each ``*`` says why it is one.
+One table: service family -> actions that make, read, change and remove what the stacks hold, and
+the resources, bound by name wherever the service's ARNs carry one. Each ``*`` says why it is one.
 """
 
 from __future__ import annotations

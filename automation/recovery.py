@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -107,7 +107,8 @@ def before(stack: auto.Stack) -> str:
     if adopted:
         told += f"; looked up and kept if they exist: {', '.join(adopted)}"
     if dropped:
-        told += f"; dropped from the state, look whether they stand in the account: {', '.join(dropped)}"
+        names = ", ".join(dropped)
+        told += f"; dropped from the state, look whether they stand in the account: {names}"
     return told
 
 
@@ -118,7 +119,7 @@ def _cli(stack: auto.Stack, command: list[str]) -> None:
 
 
 @contextmanager
-def retried_after_a_stale_lock(stack: auto.Stack) -> Iterator[Callable[[Callable[[], Any]], None]]:
+def retried_after_a_stale_lock(stack: auto.Stack) -> Generator[Callable[[Callable[[], Any]], None]]:
     """Gives a function that runs an operation, once more if a dead process's lock was in the way.
 
     Raises:
@@ -135,8 +136,8 @@ def retried_after_a_stale_lock(stack: auto.Stack) -> Iterator[Callable[[Callable
                     f"{holder['user']}@{holder['host']} (process {holder['pid']})" if holder else ""
                 )
                 raise RecoveryError(
-                    f"stack {stack.name} is being updated by {who or 'somebody else'}; wait for it, "
-                    f"or if it is gone run: pulumi cancel --stack {stack.name}"
+                    f"stack {stack.name} is being updated by {who or 'somebody else'}; "
+                    f"wait for it, or if it is gone run: pulumi cancel --stack {stack.name}"
                 ) from None
             stack.cancel()
             operation()

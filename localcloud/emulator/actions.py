@@ -558,7 +558,7 @@ def _ssm(call: Call, account: str, types: list[ResourceType]) -> Iterator[str]:
         yield f"arn:aws:ssm:{call.region}:{account}:parameter/{name}"
 
 
-def _sns(call: Call, account: str, types: list[ResourceType]) -> Iterator[str]:
+def _sns(call: Call, _: str, types: list[ResourceType]) -> Iterator[str]:
     """A subscription is part of its topic: IAM knows only the topic's ARN."""
     subscription = call.params.get("SubscriptionArn")
     if subscription and types:

@@ -37,7 +37,9 @@ class Made:
 class _Lenient(string.Formatter):
     """Templates over properties; a part that is missing is an error that names it."""
 
-    def get_value(self, key: int | str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    def get_value(  # the names are those of the base class
+        self, key: int | str, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Any:
         if key in kwargs and kwargs[cast(str, key)] is not None:
             return kwargs[cast(str, key)]
         raise ResourceError(f"the property {key!r} is needed here and is not set")
@@ -123,7 +125,7 @@ def _selected(row: Row, call: Call, inputs: Mapping[str, Any]) -> list[str]:
         if name not in _ALWAYS_IGNORED
         and name not in row.ignored
         and not name.startswith("__")
-        and shapes.member_of(shape, name, row.rename, name) in shape.members
+        and shapes.member_of(shape, name, row.rename, name) in shapes.members(shape)
     ]
 
 
@@ -155,7 +157,7 @@ def parameters(row: Row, call: Call, inputs: Props, values: Props, scope: Scope)
 
 def check_parameters(row: Row, inputs: Props, scope: Scope) -> list[str]:
     """What botocore's model of the create call says against the inputs; empty when all is well."""
-    placeholders = {name: "placeholder" for name in row.computed} | {"id": "placeholder"}
+    placeholders = dict.fromkeys(row.computed, "placeholder") | {"id": "placeholder"}
     try:
         params = parameters(row, row.create, inputs, {**placeholders, **inputs}, scope)
     except (shapes.UnmappedError, ResourceError) as error:
@@ -280,7 +282,7 @@ def _fillable(template: str, values: Mapping[str, Any]) -> bool:
 def _output_shape(row: Row, call: Call) -> StructureShape:
     shape: Any = shapes.operation(row.service, call.operation).output_shape
     for part in [part for part in re.split(r"\.|\[\d+\]", call.path) if part]:
-        shape = shape.members[part]
+        shape = shapes.members(cast(StructureShape, shape))[part]
         while not isinstance(shape, StructureShape):
             shape = shape.member
     return cast(StructureShape, shape)
@@ -307,7 +309,7 @@ def _tag_target(row: Row, tags: Tags, id_: str, props: Props, *, write: bool = F
     target = fill(tags.target, id_values(row, id_, props))
     name = (tags.put_arn if write else "") or tags.arn
     shape = shapes.operation(row.service, tags.put if write else tags.listing).input_shape
-    several = isinstance(cast(StructureShape, shape).members[name], ListShape)
+    several = isinstance(shapes.members(cast(StructureShape, shape))[name], ListShape)
     params = {name: [target] if several else target}
     return params | {n: fill(t, id_values(row, id_, props)) for n, t in tags.extra.items()}
 

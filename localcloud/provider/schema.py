@@ -1,4 +1,4 @@
-"""What the installed ``pulumi_aws`` says about each resource type: its properties and their types."""
+"""What the installed ``pulumi_aws`` says of each resource type: its properties and their types."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, get_args, get_origin
 
-from pulumi import _types as pulumi_types
+# The SDK offers a type's properties nowhere else.
+from pulumi import _types as pulumi_types  # pyright: ignore[reportPrivateUsage]
 
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 """The engine's sentinel for a value that is not known before the update."""

@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from concurrent import futures
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import boto3
@@ -31,7 +31,6 @@ VERSION = "7.51.1"
 
 _MAX_MESSAGE = 400 * 1024 * 1024
 _PROVIDER_SETTINGS = frozenset(
-    # fmt: skip
     ("region", "assumeRoles", "allowedAccountIds", "forbiddenAccountIds", "defaultTags", "version")
 )
 _TOLERATED_PREFIX = "skip"
@@ -181,20 +180,20 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
 
     # -- about the provider ------------------------------------------------------------------
 
-    def Handshake(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def Handshake(self, request: Any, context: Any) -> Any:
         return provider_pb2.ProviderHandshakeResponse()
 
-    def GetPluginInfo(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def GetPluginInfo(self, request: Any, context: Any) -> Any:
         return plugin_pb2.PluginInfo(version=VERSION)
 
-    def GetSchema(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def GetSchema(self, request: Any, context: Any) -> Any:
         return provider_pb2.GetSchemaResponse(schema=json.dumps(package_schema(VERSION, self.rows)))
 
-    def Cancel(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def Cancel(self, request: Any, context: Any) -> Any:
         # Calls are short: those under way end by themselves, the engine starts no more.
         return empty_pb2.Empty()
 
-    def CheckConfig(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def CheckConfig(self, request: Any, context: Any) -> Any:
         given = decode(request.news)
         failures = [
             provider_pb2.CheckFailure(
@@ -206,13 +205,13 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         ]
         return provider_pb2.CheckResponse(inputs=request.news, failures=failures)
 
-    def DiffConfig(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def DiffConfig(self, request: Any, context: Any) -> Any:
         old, new = decode(request.old_inputs) or decode(request.olds), decode(request.news)
         changed = crud.changed_properties(old, new)
         kind = provider_pb2.DiffResponse
         return kind(changes=kind.DIFF_SOME if changed else kind.DIFF_NONE, diffs=changed)
 
-    def Configure(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def Configure(self, request: Any, context: Any) -> Any:
         arguments = {name: _json(value) for name, value in decode(request.args).items()}
         try:
             self.session = Session(arguments)
@@ -223,7 +222,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
 
     # -- resources ---------------------------------------------------------------------------
 
-    def Check(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def Check(self, request: Any, context: Any) -> Any:
         token = request.type or _token(request.urn)
         row, known = self._row(token, context)
         old, new = decode(request.olds), decode(request.news)
@@ -261,11 +260,11 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         if old.get(row.name) and old.get(row.prefix) == prefix:
             inputs[row.name] = old[row.name]
             return
-        suffix = f"{random.getrandbits(28):07x}"  # noqa: S311 - names, not secrets
+        suffix = f"{random.getrandbits(28):07x}"
         logical = urn.rpartition("::")[2]
         inputs[row.name] = f"{prefix}{suffix}" if prefix else f"{logical}-{suffix}"
 
-    def Diff(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def Diff(self, request: Any, context: Any) -> Any:
         row, _ = self._row(_token(request.urn), context)
         old, new = decode(request.old_inputs), decode(request.news)
         changed = crud.changed_properties(old, new)
@@ -303,7 +302,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             stables=sorted({"arn", "id"} if not replaces else ()),
         )
 
-    def Create(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def Create(self, request: Any, context: Any) -> Any:
         row, _ = self._row(_token(request.urn), context)
         inputs = decode(request.properties)
         tags = crud.merged_tags(inputs, self.default_tags)
@@ -318,7 +317,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         )
         return provider_pb2.CreateResponse(id=made.id, properties=encode(made.outputs))
 
-    def Read(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def Read(self, request: Any, context: Any) -> Any:
         row, _ = self._row(_token(request.urn), context)
         old, old_inputs = decode(request.properties), decode(request.inputs)
         scope = self._scope(old_inputs or old)
@@ -350,7 +349,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             id=request.id, inputs=encode(inputs), properties=encode({**outputs, **inputs})
         )
 
-    def Update(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def Update(self, request: Any, context: Any) -> Any:
         row, _ = self._row(_token(request.urn), context)
         old, inputs = decode(request.olds), decode(request.news)
         tags = crud.merged_tags(inputs, self.default_tags)
@@ -368,7 +367,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         )
         return provider_pb2.UpdateResponse(properties=encode(outputs))
 
-    def Delete(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def Delete(self, request: Any, context: Any) -> Any:
         row, _ = self._row(_token(request.urn), context)
         props = decode(request.properties)
         self._attempt(
@@ -379,7 +378,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         )
         return empty_pb2.Empty()
 
-    def Invoke(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def Invoke(self, request: Any, context: Any) -> Any:
         arguments = decode(request.args)
         function = invokes.FUNCTIONS.get(request.tok)
         if function is None:
@@ -398,7 +397,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             "invoke",
             lambda: function(arguments, session.scope(arguments.get("region")), session),
         )
-        return provider_pb2.InvokeResponse(**{"return": encode(answer)})
+        return provider_pb2.InvokeResponse(**cast(Any, {"return": encode(answer)}))
 
     # -- helpers -----------------------------------------------------------------------------
 

@@ -30,7 +30,7 @@ def _letters(name: str) -> str:
 
 @functools.cache
 def service_model(service: str) -> ServiceModel:
-    """botocore's model of a service."""
+    """Botocore's model of a service."""
     loader = cast(Loader, get_session().get_component("data_loader"))
     return ServiceModel(loader.load_service_model(service, "service-2"), service)
 
@@ -40,9 +40,14 @@ def operation(service: str, name: str) -> OperationModel:
     return service_model(service).operation_model(name)
 
 
-@functools.lru_cache(maxsize=None)
+def members(shape: StructureShape) -> Mapping[str, Shape]:
+    """The members of a structure; botocore's own property is not typed."""
+    return cast("Mapping[str, Shape]", shape.members)
+
+
+@functools.cache
 def _members(shape: StructureShape) -> dict[str, str]:
-    return {_letters(member): member for member in shape.members}
+    return {_letters(member): member for member in members(shape)}
 
 
 def member_of(shape: StructureShape, name: str, rename: Mapping[str, str], path: str) -> str | None:
@@ -73,16 +78,17 @@ def to_api(value: Any, shape: Shape, rename: Mapping[str, str], path: str, where
                 continue
             inner_path = f"{path}.{name}" if path else name
             member = member_of(shape, name, rename, inner_path)
-            if member is None or member not in shape.members:
+            if member is None or member not in members(shape):
                 raise UnmappedError(f"{inner_path}: {where} has no such member")
-            result[member] = to_api(inner, shape.members[member], rename, inner_path, where)
+            result[member] = to_api(inner, members(shape)[member], rename, inner_path, where)
         return result
     if isinstance(shape, ListShape):
         items = value if isinstance(value, list) else [value]
-        return [to_api(item, shape.member, rename, path, where) for item in items]
+        return [to_api(item, cast(Shape, shape.member), rename, path, where) for item in items]
     if isinstance(shape, MapShape):
         return {
-            key: to_api(inner, shape.value, rename, path, where) for key, inner in value.items()
+            key: to_api(inner, cast(Shape, shape.value), rename, path, where)
+            for key, inner in value.items()
         }
     return _scalar(value, shape.type_name)
 
@@ -107,7 +113,7 @@ def from_api(value: Any, shape: Shape, kind: Any, rename: Mapping[str, str], pat
             return plain(value)
         return properties(value, shape, inside, rename, path)
     if isinstance(shape, ListShape):
-        items = [from_api(item, shape.member, kind, rename, path) for item in value]
+        items = [from_api(item, cast(Shape, shape.member), kind, rename, path) for item in value]
         if schema.nested(kind) is not None and not schema.is_list(kind):
             return items[0] if items else None
         return items
@@ -126,8 +132,8 @@ def properties(
     for name, kind in kinds.items():
         inner_path = f"{path}.{name}" if path else name
         member = member_of(shape, name, rename, inner_path)
-        if member in shape.members and value.get(member) is not None:
-            result[name] = from_api(value[member], shape.members[member], kind, rename, inner_path)
+        if member is not None and member in members(shape) and value.get(member) is not None:
+            result[name] = from_api(value[member], members(shape)[member], kind, rename, inner_path)
     return result
 
 
@@ -150,21 +156,23 @@ def constraint_violations(value: Any, shape: Shape, path: str) -> list[str]:
         return [
             problem
             for member, inner in value.items()
-            if member in shape.members
-            for problem in constraint_violations(inner, shape.members[member], f"{path}.{member}")
+            if member in members(shape)
+            for problem in constraint_violations(inner, members(shape)[member], f"{path}.{member}")
         ]
     if isinstance(shape, ListShape) and isinstance(value, list):
         return [
             problem
             for index, inner in enumerate(value)
-            for problem in constraint_violations(inner, shape.member, f"{path}[{index}]")
+            for problem in constraint_violations(
+                inner, cast(Shape, shape.member), f"{path}[{index}]"
+            )
         ]
     if shape.type_name != "string" or not isinstance(value, str):
         return []
     allowed = cast("list[str]", getattr(shape, "enum", None) or [])
     if allowed and value not in allowed:
         return [f"{path}: {value!r} is not one of {', '.join(allowed)}"]
-    pattern = shape.metadata.get("pattern")
+    pattern = cast("dict[str, Any]", shape.metadata).get("pattern")
     if pattern and not schema.has_unknown(value) and not _fits(pattern, value):
         return [f"{path}: {value!r} does not match {pattern}"]
     return []
@@ -182,6 +190,10 @@ def _compiled(pattern: str) -> re.Pattern[str] | None:
 def _fits(pattern: str, value: str) -> bool:
     compiled = _compiled(pattern)
     return compiled is None or compiled.fullmatch(value) is not None
+
+
+def _first(item: tuple[str, Any]) -> str:
+    return item[0]
 
 
 def canonical(value: Any) -> Any:
@@ -207,7 +219,7 @@ def canonical(value: Any) -> Any:
             for key, inner in value.items()
             if not key.startswith("__") and inner not in (None, "", [], {})
         }
-        return tuple(sorted(kept.items(), key=lambda item: item[0]))
+        return tuple(sorted(kept.items(), key=_first))
     if isinstance(value, list):
         return tuple(sorted((canonical(item) for item in value), key=repr))
     return value

@@ -70,7 +70,7 @@ class Call:
     """
 
     operation: str
-    by: Mapping[str, str] = field(default_factory=dict[str, str])
+    by: Mapping[str, Any] = field(default_factory=dict[str, Any])
     only: Sequence[str] | None = None
     path: str = ""
     under: str = ""

@@ -363,7 +363,7 @@ def test_a_bucket_with_objects_is_kept_unless_forced(
 ) -> None:
     token, id_, state, _ = made.things["bucket"]
     cloud.client("s3", DEV).put_object(Bucket="sample-bucket", Key="a", Body=b"x")
-    with pytest.raises(EngineError, match="not empty.*forceDestroy"):
+    with pytest.raises(EngineError, match=r"not empty.*forceDestroy"):
         engine.delete(token, "bucket", id_, state)
     made.things["bucket"] = (token, id_, {**state, "forceDestroy": True}, {})
 

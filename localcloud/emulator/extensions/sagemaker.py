@@ -1,8 +1,8 @@
 """Emulated SageMaker operations that moto lacks: Studio, tags, group policies, feature groups.
 
-Domains, user profiles, spaces, apps and lifecycle configurations live here; model package groups and
-feature groups are moto's, with what it does not do added. Nothing is started: an app is ``InService``
-at once and costs nothing.
+Domains, user profiles, spaces, apps and lifecycle configurations live here; model package groups
+and feature groups are moto's, with what it does not do added. Nothing is started: an app is
+``InService`` at once and costs nothing.
 """
 
 from __future__ import annotations

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import cast
+
+from botocore.model import StructureShape
+
+from localcloud.provider import shapes
 from localcloud.provider.table import Call, Props, Row, Scope, Tags
 
 
@@ -16,14 +21,15 @@ def _updates(params: Props, inputs: Props, scope: Scope) -> None:
 
 
 def _configuration(params: Props, inputs: Props, scope: Scope) -> None:
-    from localcloud.provider import shapes
-
     shape = shapes.operation("athena", "CreateWorkGroup").input_shape
     if "configuration" in inputs and shape is not None:
         params["Configuration"] = shapes.to_api(
-            inputs["configuration"], shape.members["Configuration"], RENAME, "configuration",
+            inputs["configuration"],
+            shapes.members(cast(StructureShape, shape))["Configuration"],
+            RENAME,
+            "configuration",
             "athena:UpdateWorkGroup",
-        )  # fmt: skip
+        )
     _updates(params, inputs, scope)
 
 

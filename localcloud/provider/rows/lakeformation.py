@@ -13,7 +13,7 @@ from localcloud.provider.table import Call, Props, Row, Scope
 
 def _settings(params: Props, inputs: Props, scope: Scope) -> None:
     admins = inputs.get("admins") or []
-    params["DataLakeSettings"] = {
+    settings: Props = {
         "DataLakeAdmins": [{"DataLakePrincipalIdentifier": arn} for arn in admins],
         **{
             member: [
@@ -30,7 +30,8 @@ def _settings(params: Props, inputs: Props, scope: Scope) -> None:
         },
     }
     if inputs.get("parameters"):
-        params["DataLakeSettings"]["Parameters"] = dict(inputs["parameters"])
+        settings["Parameters"] = dict(inputs["parameters"])
+    params["DataLakeSettings"] = settings
 
 
 def _find_settings(id_: str, props: Props, scope: Scope) -> Props | None:

@@ -80,8 +80,8 @@ def _setting(
         replace=("bucket",),
         parts=("bucket",),
         separator=",",
-        gone=("NoSuchBucket", "NoSuchBucketPolicy", "ServerSideEncryptionConfigurationNotFoundError",
-              "NoSuchPublicAccessBlockConfiguration", "NoSuchLifecycleConfiguration",
+        gone=("NoSuchBucket", "NoSuchBucketPolicy", "NoSuchPublicAccessBlockConfiguration",
+              "ServerSideEncryptionConfigurationNotFoundError", "NoSuchLifecycleConfiguration",
               "OwnershipControlsNotFoundError"),
     )  # fmt: skip
 
