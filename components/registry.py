@@ -201,7 +201,7 @@ class ModelRegistryArgs(TypedDict):
     placement: Placement
     """Where it lives: the hub or dev."""
     model_package_groups: Sequence[str]
-    """Names of the groups."""
+    """What the groups are called; their names carry prefix and environment."""
     image_repositories: Sequence[str]
     """Names of the image repositories; made in the hub only."""
     environments: Mapping[str, EnvironmentAccess]
@@ -301,14 +301,16 @@ class ModelRegistry(pulumi.ComponentResource):
     def _groups(self) -> None:
         self.group_arns = {}
         for group in self._args["model_package_groups"]:
+            # The hub and dev may share an account.
+            known_as = self._names.name(group, "group")
             made = aws.sagemaker.ModelPackageGroup(
                 f"{self._name}-{group}",
-                model_package_group_name=group,
+                model_package_group_name=known_as,
                 model_package_group_description=f"Versions of {group}",
                 opts=self._child(kept=True),
             )
             statements = group_statements(
-                self._names, self._placement, group, list(self._args["environments"])
+                self._names, self._placement, known_as, list(self._args["environments"])
             )
             if statements:
                 aws.sagemaker.ModelPackageGroupPolicy(

@@ -103,7 +103,8 @@ class Registry:
             return self.names.arn("kms", MODELS_KEY.rpartition(":")[2]), self.key
         if action.startswith("ecr:"):
             return self.names.arn("ecr", f"repository/{self.names.name('scikit')}"), self.repository
-        return self.names.arn("sagemaker", "model-package/abalone/1"), self.group
+        version = f"model-package/{self.names.name('abalone')}/1"
+        return self.names.arn("sagemaker", version), self.group
 
 
 def registry(environment: str) -> Registry:

@@ -22,8 +22,8 @@ EVERYTHING = {
 }
 ONE_ACCOUNT = dict.fromkeys(ACCOUNTS, "111111111111")
 OUTSIDE = "999999999999"
-VERSION = HUB.arn("sagemaker", "model-package/abalone/1")
-GROUP = HUB.arn("sagemaker", "model-package-group/abalone")
+VERSION = HUB.arn("sagemaker", "model-package/acme-governance-abalone/1")
+GROUP = HUB.arn("sagemaker", "model-package-group/acme-governance-abalone")
 REPOSITORY = HUB.arn("ecr", "repository/acme-governance-scikit")
 KEY = HUB.arn("kms", "key/models")
 
@@ -393,7 +393,7 @@ def test_the_hubs_promotion_reads_what_dev_made(
         evaluator,
         session(HUB, role),
         "sagemaker:DescribeModelPackage",
-        DEV.arn("sagemaker", "model-package/abalone/1"),
+        DEV.arn("sagemaker", "model-package/acme-dev-abalone/1"),
         DEV.account_id,
         policy.document("resourcePolicy"),
     )
@@ -509,6 +509,22 @@ def test_one_account_in_several_roles_is_one_principal(environment: str) -> None
                 for values in keys.values():
                     if isinstance(values, list):
                         assert len(values) == len(set(values)), (resource.name, statement["Sid"])
+
+
+def test_the_hub_and_dev_share_an_account_without_a_common_name() -> None:
+    keys = {"bucket", "name", "modelPackageGroupName"}
+    named = [
+        {
+            (resource.type, resource.inputs[key])
+            for resource in run_program(
+                lambda name=environment: make_registry(name, accounts=ONE_ACCOUNT)
+            ).resources
+            for key in keys & set(resource.inputs)
+        }
+        for environment in ("governance", "dev")
+    ]
+    assert all(named)
+    assert not named[0] & named[1]
 
 
 def test_a_shared_endpoint_is_named_once() -> None:
