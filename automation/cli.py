@@ -111,6 +111,8 @@ def write_report(path: Path, names: Sequence[str], runs: Sequence[StackRun]) -> 
 def _run(arguments: argparse.Namespace) -> int:
     verb: Verb = arguments.command
     env = {"PULUMI_EXPERIMENTAL": "true"}
+    if getattr(arguments, "read_only", False):
+        env[settings.ACCESS_VARIABLE] = "preview"
     project_dir = stacks.PROJECT_DIR
     runs = operate(
         verb,
@@ -187,6 +189,9 @@ def parser() -> argparse.ArgumentParser:
         return made
 
     preview = command("preview", _run, "what an update would change; exit code 2 when anything")
+    preview.add_argument(
+        "--read-only", action="store_true", help="assume the stacks' read-only roles"
+    )
     preview.add_argument("--save-plans", type=Path, dest="plans", metavar="DIR")
     up = command("up", _run, "bring stacks up, in order")
     up.add_argument("--plans", type=Path, metavar="DIR", help="apply exactly these saved plans")

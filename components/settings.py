@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
@@ -28,6 +29,10 @@ from pydantic import (
 )
 
 from components.naming import ENVIRONMENTS, Names, NameTooLongError, Placement
+
+ACCESS_VARIABLE = "MLOPS_ACCESS"
+"""Environment variable that overrides ``mlops:access`` for one command: a preview in a pull request
+assumes the read-only roles without a change to any file."""
 
 PROJECT = "mlops"
 """The Pulumi project's name and so the namespace of every key."""
@@ -541,6 +546,8 @@ def load(config: pulumi.Config, stack: str) -> PlatformSettings:
             problems.append(f"{key}: expected an object, could not read it as JSON: {error}")
     if problems:
         raise SettingsError(stack, problems)
+    if os.environ.get(ACCESS_VARIABLE):
+        values["access"] = os.environ[ACCESS_VARIABLE]
     return parse(stack, values)
 
 
