@@ -16,6 +16,7 @@ from typing import Any
 import boto3
 
 from automation import bootstrap, plans, report, stacks, summary
+from automation import destroy as destruction
 from automation.runs import StackRun, Verb, run_all, run_stack
 from components import settings
 from components.naming import ENVIRONMENTS
@@ -50,7 +51,8 @@ def operate(
     *,
     project_dir: Path = stacks.PROJECT_DIR,
     plan_folder: Path | None = None,
-    exclude_protected: bool = True,
+    destroying: destruction.Options | None = None,
+    profiles: Mapping[str, str] | None = None,
     progress: Callable[[StackRun, str], None] | None = None,
     env: Mapping[str, str] | None = None,
 ) -> list[StackRun]:
@@ -60,7 +62,7 @@ def operate(
         SettingsError: before anything is run, when the settings of any stack are not valid.
         PlanError: before anything is run, when a plan does not fit.
     """
-    load_settings(project_dir, names)
+    loaded = load_settings(project_dir, names)
     ordered = stacks.waves(names, reverse=verb == "destroy")
     chosen: dict[str, str] = {}
     if plan_folder is not None and verb == "preview":
@@ -77,19 +79,44 @@ def operate(
         stack = stacks.open_stack(
             name, project_dir=project_dir, secrets_provider=secrets_provider, env=env
         )
-        return run_stack(
-            stack,
-            verb,
-            progress=show,
-            policy_packs=[str(project_dir / stacks.POLICY_PACK)],
-            plan=chosen.get(name),
-            exclude_protected=exclude_protected,
-        )
+        packs = [str(project_dir / stacks.POLICY_PACK)]
+        if verb == "destroy":
+            return destruction.destroy(
+                stack,
+                lambda: _session(loaded[name], (profiles or {}).get(name)),
+                destroying or destruction.Options(),
+                progress=show,
+                policy_packs=packs,
+                tell=lambda what: _tell(f"{name}: {what}"),
+            )
+        return run_stack(stack, verb, progress=show, policy_packs=packs, plan=chosen.get(name))
 
     runs = run_all(ordered, one, verb)
     if plan_folder is not None and verb == "preview":
         plans.save(plan_folder, runs, project_dir)
     return runs
+
+
+def _tell(line: str) -> None:
+    # One call a line: stacks are destroyed side by side.
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def _session(settings_: PlatformSettings, profile: str | None) -> boto3.Session:
+    """A session of a stack's account: of a profile, else of its deployer."""
+    if profile:
+        return boto3.Session(profile_name=profile, region_name=settings_.region)
+    sts = boto3.Session(region_name=settings_.region).client("sts")
+    given = sts.assume_role(
+        RoleArn=settings_.names.role_arn("deployer"), RoleSessionName="teardown"
+    )["Credentials"]
+    return boto3.Session(
+        aws_access_key_id=given["AccessKeyId"],
+        aws_secret_access_key=given["SecretAccessKey"],
+        aws_session_token=given["SessionToken"],
+        region_name=settings_.region,
+    )
 
 
 def outputs_of(names: Sequence[str], project_dir: Path = stacks.PROJECT_DIR) -> dict[str, Any]:
@@ -119,7 +146,12 @@ def _run(arguments: argparse.Namespace) -> int:
         arguments.names,
         project_dir=project_dir,
         plan_folder=getattr(arguments, "plans", None),
-        exclude_protected=not getattr(arguments, "include_protected", False),
+        destroying=destruction.Options(
+            getattr(arguments, "include_protected", False),
+            getattr(arguments, "delete_data", False),
+            getattr(arguments, "dry_run", False),
+        ),
+        profiles=dict(getattr(arguments, "profile", [])),
         env=env,
     )
     shown = outputs_of(arguments.names) if verb == "up" and all(r.ok for r in runs) else None
@@ -204,6 +236,13 @@ def parser() -> argparse.ArgumentParser:
         )
     destroy = command("destroy", _run, "remove stacks, in reverse order")
     destroy.add_argument("--include-protected", action="store_true")
+    destroy.add_argument(
+        "--delete-data",
+        action="store_true",
+        help="also delete objects and home file systems; needs --profile of an administrator",
+    )
+    destroy.add_argument("--profile", action="append", type=_profile, default=[])
+    destroy.add_argument("--dry-run", action="store_true", help="only tell every step, in order")
     command("outputs", _outputs, "the stacks' outputs as JSON")
 
     check = commands.add_parser("check", help="check the settings of all stacks")

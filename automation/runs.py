@@ -109,6 +109,9 @@ class _Recorder:
         with self._lock:
             if event.resource_pre_event:
                 self._resource(event.resource_pre_event.metadata)
+            elif event.res_outputs_event and self.run.verb in ("refresh", "drift"):
+                # A refresh tells what it found only once a resource was read.
+                self._resource(event.res_outputs_event.metadata)
             elif event.policy_event:
                 found = event.policy_event
                 self.run.violations.append(
@@ -127,7 +130,8 @@ class _Recorder:
 
     def _resource(self, metadata: Any) -> None:
         operation = str(metadata.op.value)
-        if metadata.type == "pulumi:pulumi:Stack" or metadata.type.startswith("pulumi:providers:"):
+        # Providers and components are nothing in the cloud: what they are made of is counted.
+        if not metadata.provider or metadata.type.startswith("pulumi:providers:"):
             return
         if (operation, metadata.urn) in self._seen:
             return
@@ -137,7 +141,8 @@ class _Recorder:
                 "same", "create", "update", "replace", "refresh", "import",
             )  # fmt: skip
         if operation in _CHANGING and operation not in _COUNTED:
-            step = Step(operation, metadata.urn, metadata.type, tuple(metadata.diffs or ()))
+            changed = metadata.diffs or list(metadata.detailed_diff or ())
+            step = Step(operation, metadata.urn, metadata.type, tuple(changed))
             self.run.steps.append(step)
             self.progress(self.run, f"{operation} {step.name}")
 

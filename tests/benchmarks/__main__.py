@@ -1,0 +1,126 @@
+"""``make bench``: dev on the local cloud against the engine's floor, in one run.
+
+The floor is a bare Pulumi program with as many resources that do nothing (components, so without
+any provider at all). Sizes are reached by more model package groups. Times are wall-clock seconds,
+memory is the largest process in MiB; only the ratios of one run mean anything.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from localcloud.environment import running_instance, write_aws_files
+from localcloud.paths import Paths
+from tests.e2e.conftest import Platform, local_cloud, make_copy
+
+SIZES = (1, 3, 10)
+_BARE = """import pulumi
+class Trivial(pulumi.ComponentResource):
+    def __init__(self, name):
+        super().__init__("bench:index:Trivial", name)
+for index in range({count}):
+    Trivial(f"trivial-{{index}}")
+"""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One command."""
+
+    seconds: float
+    mebibytes: float
+
+
+def measure(platform: Platform, folder: Path, *command: str) -> Measured:
+    """Run a command to its end."""
+    started = time.monotonic()
+    pid = os.posix_spawnp(
+        "sh",
+        ["sh", "-c", f"cd '{folder}' && exec \"$@\" >'{folder}/bench.log' 2>&1", "sh", *command],
+        platform.environment,
+    )
+    _, status, usage = os.wait4(pid, 0)
+    if status != 0:
+        sys.exit(f"{command} failed:\n{(folder / 'bench.log').read_text()[-3000:]}")
+    return Measured(time.monotonic() - started, usage.ru_maxrss / 1024)
+
+
+def both(platform: Platform, folder: Path, stack: str) -> tuple[Measured, Measured]:
+    """Preview and update."""
+    preview = measure(platform, folder, "pulumi", "preview", "-s", stack, "--non-interactive")
+    update = measure(
+        platform, folder, "pulumi", "up", "-s", stack, "--yes", "--skip-preview",
+        "--non-interactive",
+    )  # fmt: skip
+    return preview, update
+
+
+def resources(platform: Platform, folder: Path, stack: str) -> int:
+    """How many resources the stack holds."""
+    exported = platform.run(
+        "pulumi", "stack", "export", "-s", stack, "--cwd", str(folder), "--non-interactive"
+    )
+    return len(json.loads(exported.stdout)["deployment"]["resources"])
+
+
+def bare(platform: Platform, parent: Path, count: int) -> tuple[Measured, Measured]:
+    """The floor for a number of resources."""
+    folder = parent / f"bare-{count}"
+    folder.mkdir()
+    (folder / "Pulumi.yaml").write_text(f"name: bare{count}\nruntime: python\n")
+    (folder / "__main__.py").write_text(_BARE.format(count=count))
+    platform.run("pulumi", "stack", "init", "bench", "--cwd", str(folder), "--non-interactive")
+    return both(platform, folder, "bench")
+
+
+def main() -> None:
+    """Measure and print one table."""
+    sizes = [int(text) for text in sys.argv[1:]] or list(SIZES)
+    with tempfile.TemporaryDirectory() as text:
+        parent = Path(text)
+        for size in sizes:
+            folder = parent / str(size)
+            folder.mkdir()
+            platform = make_copy(folder)
+            # Each three resources: group, policy, parameter; dev itself has about 180.
+            groups = [f"group-{index}" for index in range((size - 1) * 60)]
+
+            def grow(config: dict[str, Any], groups: list[str] = groups) -> None:
+                config["mlops:registry"]["model_package_groups"] += groups
+
+            platform.edit("dev", grow)
+            try:
+                local_cloud(
+                    platform, "start", "--organization", "o-exampleorg1", "--accounts",
+                    json.dumps({"governance": "1" * 12, "dev": "2" * 12, "preprod": "3" * 12,
+                                "prod": "4" * 12}),
+                )  # fmt: skip
+                write_aws_files(running_instance(Paths(platform.root)))
+                platform.automation("bootstrap")
+                platform.run("pulumi", "stack", "init", "dev", "--non-interactive")
+                preview, update = both(platform, platform.root, "dev")
+                count = resources(platform, platform.root, "dev")
+                floor_preview, floor_update = bare(platform, parent, count)
+            finally:
+                local_cloud(platform, "stop")
+            for verb, ours, floor in (
+                ("preview", preview, floor_preview),
+                ("up", update, floor_update),
+            ):
+                print(
+                    f"{size:>3}x {count:>5} resources {verb:<8}"
+                    f" {ours.seconds:6.1f} s {ours.mebibytes:5.0f} MiB, floor"
+                    f" {floor.seconds:6.1f} s {floor.mebibytes:5.0f} MiB,"
+                    f" ratio {ours.seconds / floor.seconds:.2f}"
+                )
+
+
+if __name__ == "__main__":
+    main()
