@@ -78,7 +78,7 @@ def destroy(
     deployment: Mapping[str, Any] = {}
     note = ""
     try:
-        note = """" if options.dry_run else recovery.before(stack)
+        note = "" if options.dry_run else recovery.before(stack)
         deployment = stack.export_stack().deployment or {}
         if not deployment.get("resources"):
             return run
