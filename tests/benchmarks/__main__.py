@@ -16,9 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from localcloud.environment import running_instance, write_aws_files
-from localcloud.paths import Paths
-from tests.e2e.conftest import Platform, local_cloud, make_copy
+from tests.e2e.conftest import Platform, local_cloud, make_copy, started
 
 SIZES = (1, 3, 10)
 _BARE = """import pulumi
@@ -97,13 +95,7 @@ def main() -> None:
 
             platform.edit("dev", grow)
             try:
-                local_cloud(
-                    platform, "start", "--organization", "o-exampleorg1", "--accounts",
-                    json.dumps({"governance": "1" * 12, "dev": "2" * 12, "preprod": "3" * 12,
-                                "prod": "4" * 12}),
-                )  # fmt: skip
-                write_aws_files(running_instance(Paths(platform.root)))
-                platform.automation("bootstrap")
+                started(platform)
                 platform.run("pulumi", "stack", "init", "dev", "--non-interactive")
                 preview, update = both(platform, platform.root, "dev")
                 count = resources(platform, platform.root, "dev")

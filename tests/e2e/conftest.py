@@ -21,7 +21,7 @@ import pytest
 import yaml
 
 from components.naming import ENVIRONMENTS
-from localcloud.environment import local_environment, running_instance
+from localcloud.environment import local_environment, running_instance, write_aws_files
 from localcloud.paths import CHECKOUT, Paths
 
 _COPIED = ("Pulumi*.yaml", "__main__.py", "pyproject.toml")
@@ -117,6 +117,20 @@ def local_cloud(platform: Platform, *arguments: str) -> str:
     """``python -m localcloud …`` in the environment of the caller, as a person types it."""
     done = platform.run(sys.executable, "-m", "localcloud", *arguments, env=os.environ)
     return done.stdout + done.stderr
+
+
+def started(platform: Platform) -> None:
+    """Engine, emulator and bootstrapped accounts, but no stack yet."""
+    platform.run(sys.executable, "-m", "localcloud.engine", env=os.environ)
+    accounts = {
+        environment: str(index) * 12
+        for index, environment in enumerate(("governance", "dev", "preprod", "prod"), start=1)
+    }
+    local_cloud(
+        platform, "start", "--organization", "o-exampleorg1", "--accounts", json.dumps(accounts)
+    )
+    write_aws_files(running_instance(Paths(platform.root)))
+    platform.automation("bootstrap")
 
 
 @pytest.fixture(scope="session")

@@ -10,9 +10,7 @@ from typing import Any
 import pytest
 
 from components.naming import ENVIRONMENTS
-from localcloud.environment import running_instance, write_aws_files
-from localcloud.paths import Paths
-from tests.e2e.conftest import Platform, local_cloud, make_copy
+from tests.e2e.conftest import Platform, local_cloud, make_copy, started
 
 pytestmark = pytest.mark.e2e
 
@@ -65,16 +63,6 @@ def test_one_account_for_all(copy: Platform) -> None:
             assert len(principals) == len(set(principals))
 
 
-def start(copy: Platform) -> None:
-    accounts = {env: str(index) * 12 for index, env in enumerate(("governance", "dev", "preprod",
-                                                                 "prod"), start=1)}  # fmt: skip
-    local_cloud(
-        copy, "start", "--organization", "o-exampleorg1", "--accounts", json.dumps(accounts)
-    )
-    write_aws_files(running_instance(Paths(copy.root)))
-    copy.automation("bootstrap")
-
-
 def make_vpc(ec2: Any, *, hostnames: bool, zones: tuple[str, str]) -> dict[str, Any]:
     vpc = ec2.create_vpc(CidrBlock="10.50.0.0/16")["Vpc"]["VpcId"]
     ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsHostnames={"Value": hostnames})
@@ -97,7 +85,7 @@ def make_vpc(ec2: Any, *, hostnames: bool, zones: tuple[str, str]) -> dict[str, 
 
 
 def test_an_existing_vpc_is_used_and_an_unfit_one_is_refused(copy: Platform) -> None:
-    start(copy)
+    started(copy)
     ec2 = copy.client("ec2", "dev")
 
     def use(network: dict[str, Any]) -> None:
