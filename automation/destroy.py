@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import boto3
@@ -18,6 +19,14 @@ from pulumi.automation import CommandError
 
 from automation import recovery, teardown
 from automation.runs import Progress, StackRun, run_stack
+
+_FAILURES = (
+    BotoCoreError,
+    ClientError,
+    CommandError,
+    recovery.RecoveryError,
+    teardown.TeardownError,
+)
 
 
 @dataclass(frozen=True)
@@ -96,21 +105,27 @@ def destroy(
         teardown.run(steps, "before domains", tell)
         _destroy_domains(stack, deployment, options)
         teardown.run(steps, "after domains", tell)
-    except (BotoCoreError, ClientError, CommandError, recovery.RecoveryError) as error:
-        run.errors.append(str(error))
-    except teardown.TeardownError as error:
+    except _FAILURES as error:
         run.errors.append(str(error))
     if run.errors:
         run.seconds = time.monotonic() - started
         progress(run, "end")
         return run
-    run = run_stack(
+    operate = partial(
+        run_stack,
         stack,
         "destroy",
         progress=progress,
         policy_packs=policy_packs,
         exclude_protected=not options.include_protected,
     )
+    run = operate()
+    if options.delete_data and not run.ok:
+        # Access to the other buckets was logged while they were deleted.
+        try:
+            run = _once_more(stack, session, options, tell, operate) or run
+        except _FAILURES as error:
+            run.errors.append(str(error))
     run.note = "; ".join(filter(None, (note, run.note)))
     left = [step.what for step in steps if step.when == "left"]
     left += [] if options.include_protected else _protected(deployment)
@@ -118,6 +133,26 @@ def destroy(
         tell(what)
     run.seconds = time.monotonic() - started
     return run
+
+
+def _once_more(
+    stack: auto.Stack,
+    session: Callable[[], boto3.Session],
+    options: Options,
+    tell: Callable[[str], None],
+    operate: Callable[[], StackRun],
+) -> StackRun | None:
+    """Empty the buckets that were filled anew, and go on; None when there are none."""
+    steps = teardown.plan(
+        session(),
+        stack.export_stack().deployment or {},
+        include_protected=options.include_protected,
+        delete_data=True,
+    )
+    if not any(step.when == "before domains" for step in steps):
+        return None
+    teardown.run(steps, "before domains", tell)
+    return operate()
 
 
 def _protected(deployment: Mapping[str, Any]) -> list[str]:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import os
+import sys
 from collections.abc import Iterator
 
 import pytest
 
+from components.settings import load_stack
+from localcloud.environment import running_instance, write_aws_files
+from localcloud.paths import Paths
 from tests.e2e.conftest import Platform, local_cloud, make_copy
 
 
@@ -14,7 +20,10 @@ def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """A copy of its own, in which dev is up and somebody works in Studio."""
     platform = make_copy(tmp_path_factory.mktemp("destroyed"))
     try:
-        local_cloud(platform, "start")
+        platform.run(sys.executable, "-m", "localcloud.engine", env=os.environ)
+        accounts = load_stack(platform.root, "dev").accounts
+        local_cloud(platform, "start", "--accounts", json.dumps(accounts))
+        write_aws_files(running_instance(Paths(platform.root)))
         platform.automation("bootstrap")
         platform.automation("up", "--stack", "dev")
         sagemaker = platform.client("sagemaker", "dev")
@@ -37,7 +46,8 @@ def test_destroy_leaves_nothing_and_can_be_run_again(dev: Platform) -> None:
     assert told.index("delete security group sg-") < told.index("delete aws:ec2/vpc:Vpc")
     assert dev.client("sagemaker", "dev").list_apps()["Apps"]
 
-    dev.automation("destroy", "--stack", "dev")
+    everything = ("destroy", "--stack", "dev", "--delete-data", "--profile", "dev=dev")
+    dev.automation(*everything)
     assert dev.client("sagemaker", "dev").list_domains()["Domains"] == []
     ec2 = dev.client("ec2", "dev")
     groups = ec2.describe_security_groups(
@@ -45,4 +55,5 @@ def test_destroy_leaves_nothing_and_can_be_run_again(dev: Platform) -> None:
     )
     assert groups["SecurityGroups"] == []
     assert [vpc for vpc in ec2.describe_vpcs()["Vpcs"] if not vpc["IsDefault"]] == []
-    dev.automation("destroy", "--stack", "dev")
+    assert dev.client("s3", "dev").list_buckets()["Buckets"] == []
+    dev.automation(*everything)
