@@ -252,7 +252,8 @@ def read(row: Row, id_: str, props: Props, scope: Scope) -> Props | None:
                 return None
             raise
         structure = dig(answer, row.read.path) if row.read.path else answer
-        if structure is None:
+        # EC2 shows some things for a while after their deletion.
+        if structure is None or str(structure.get("State")).lower() in ("deleted", "deleting"):
             return None
         shape = _output_shape(row, row.read)
         known = schema.schema(row.token)

@@ -486,6 +486,9 @@ def create_feature_group(ctx: Context, params: Params) -> Params:
 def describe_feature_group(ctx: Context, params: Params) -> Params:
     """moto's, with the online store."""
     name = _group_name(params["FeatureGroupName"])
+    groups = ctx.backend(_SERVICE).feature_groups.values()
+    if all(group.feature_group_name != name for group in groups):
+        raise ApiError("ResourceNotFound", f"FeatureGroup {name} does not exist.")
     return {**ctx.forward(), **_things(ctx, "feature_groups").get(name, {})}
 
 

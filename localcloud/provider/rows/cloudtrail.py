@@ -47,7 +47,7 @@ ROWS = [
                 takes=("enableLogging",),
             ),
         ),
-        delete=Call("DeleteTrail", by={"Name": "{id}"}),
+        delete=Call("DeleteTrail", by={"Name": "{name}"}),
         after=_start,
         observe=_observe,
         rename=_RENAME,

@@ -75,6 +75,12 @@ def _same_key(found: Props, answer: Props, scope: Scope) -> None:
     found["targetKeyArn"] = scope.arn("kms", f"key/{found['targetKeyId']}")
 
 
+def _require_alias(props: Props, scope: Scope) -> None:
+    # The call for an alias that is gone names no key, and so nothing that IAM could allow.
+    if _find_alias(props["id"], props, scope) is None:
+        raise ClientError({"Error": {"Code": "NotFoundException"}}, "DeleteAlias")
+
+
 ROWS = [
     Row(
         token="aws:kms/key:Key",
@@ -119,6 +125,7 @@ ROWS = [
         observe=_same_key,
         update=(Call("UpdateAlias", by={"AliasName": "{id}"}, only=("targetKeyId",)),),
         delete=Call("DeleteAlias", by={"AliasName": "{id}"}),
+        before_delete=_require_alias,
         rename={"name": "AliasName"},
         name="name",
         replace=("name", "namePrefix"),
