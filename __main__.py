@@ -32,13 +32,17 @@ def environments_access(settings: PlatformSettings) -> dict[str, EnvironmentAcce
     return access
 
 
+def endpoint_services(settings: PlatformSettings) -> tuple[str, ...]:
+    """The interface endpoints that a stack needs."""
+    return settings.network.endpoints or services_for(settings.environment)
+
+
 def network_args(settings: PlatformSettings, baseline: AccountBaseline) -> NetworkArgs:
     """The network's inputs."""
     network = settings.network
-    services = network.endpoints or services_for(settings.environment)
     args = NetworkArgs(
         placement=settings.placement(),
-        endpoint_services=services,
+        endpoint_services=endpoint_services(settings),
         log_key_arn=baseline.key_arns["logs"],
         log_retention_days=settings.retention.logs_days,
         boundary_arn=baseline.boundary_arn,
@@ -68,7 +72,7 @@ def compose(settings: PlatformSettings) -> dict[str, Any]:
     provider = account_provider(settings, settings.environment)
     opts = pulumi.ResourceOptions(providers=[provider])
     if isinstance(settings.network, ExistingNetwork):
-        services = settings.network.endpoints or services_for(settings.environment)
+        services = endpoint_services(settings)
         # Nothing is made in a network that is not fit.
         require_fit(settings.network, services, settings.region, provider)
     access = environments_access(settings) if in_hub else {}

@@ -464,11 +464,6 @@ class PlatformSettings(Tree):
         sharing = [env for env in ENVIRONMENTS if self.accounts[env] == self.account_id]
         return sharing[0] == self.environment
 
-    @property
-    def deployer_role(self) -> str:
-        """Name of the role that the stack's provider assumes, made by the bootstrap."""
-        return self.names.role("deployer" if self.access == "deploy" else "preview")
-
     def placement(self) -> Placement:
         """What components are told of where they live."""
         placement = Placement(

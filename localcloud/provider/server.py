@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 import random
@@ -11,7 +10,6 @@ import threading
 from collections.abc import Mapping
 from concurrent import futures
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 import boto3
 import grpc
@@ -22,6 +20,7 @@ from google.protobuf.json_format import MessageToDict
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
 from localcloud.emulator.callers import without_host_prefix
+from localcloud.environment import is_loopback
 from localcloud.provider import crud, invokes, schema, shapes, table
 from localcloud.provider.package_schema import package_schema
 from localcloud.provider.table import Props, Row, Scope
@@ -75,12 +74,7 @@ def loopback_endpoint() -> str:
         Refused: it is not set or not on this machine: this provider must never reach real AWS.
     """
     endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
-    host = urlsplit(endpoint).hostname or ""
-    try:
-        local = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        local = False
-    if not local:
+    if not is_loopback(endpoint):
         raise Refused(
             f"The local cloud's AWS provider only speaks to this machine, AWS_ENDPOINT_URL is "
             f"{endpoint or 'not set'!r}. Run `source localcloud/activate`; for real AWS install "

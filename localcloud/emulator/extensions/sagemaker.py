@@ -495,16 +495,10 @@ def describe_feature_group(ctx: Context, params: Params) -> Params:
 # -- tags ----------------------------------------------------------------------------------------
 
 
-def _all_tags(ctx: Context, arn: str) -> dict[str, str] | None:
-    if arn in _tags(ctx):
-        return _tags(ctx)[arn]
-    return None
-
-
 @operation(_SERVICE, "ListTags")
 def list_tags(ctx: Context, params: Params) -> Params:
     """Tags of any SageMaker resource."""
-    own = _all_tags(ctx, params["ResourceArn"])
+    own = _tags(ctx).get(params["ResourceArn"])
     if own is None:
         return ctx.forward()
     return {"Tags": [{"Key": key, "Value": value} for key, value in own.items()]}
@@ -514,7 +508,7 @@ def list_tags(ctx: Context, params: Params) -> Params:
 def add_tags(ctx: Context, params: Params) -> Params:
     """Adds or replaces tags of any SageMaker resource."""
     arn = params["ResourceArn"]
-    own = _all_tags(ctx, arn)
+    own = _tags(ctx).get(arn)
     if own is None:
         # moto would add a second tag of the same key.
         forwarded = ctx.client(_SERVICE).list_tags(ResourceArn=arn)["Tags"]
@@ -527,7 +521,7 @@ def add_tags(ctx: Context, params: Params) -> Params:
 def delete_tags(ctx: Context, params: Params) -> Params:
     """Removes tags of any SageMaker resource."""
     arn = params["ResourceArn"]
-    if _all_tags(ctx, arn) is None:
+    if arn not in _tags(ctx):
         add_tags(ctx, {"ResourceArn": arn, "Tags": []})
     for key in params["TagKeys"]:
         _tags(ctx)[arn].pop(key, None)
