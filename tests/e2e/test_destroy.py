@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import os
-import sys
 from collections.abc import Iterator
 
 import pytest
 
-from components.settings import load_stack
-from localcloud.environment import running_instance, write_aws_files
-from localcloud.paths import Paths
-from tests.e2e.conftest import Platform, local_cloud, make_copy
+from tests.e2e.conftest import Platform, local_cloud, make_copy, started
 
 
 @pytest.fixture(scope="module")
@@ -20,11 +14,7 @@ def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """A copy of its own, in which dev is up and somebody works in Studio."""
     platform = make_copy(tmp_path_factory.mktemp("destroyed"))
     try:
-        platform.run(sys.executable, "-m", "localcloud.engine", env=os.environ)
-        accounts = load_stack(platform.root, "dev").accounts
-        local_cloud(platform, "start", "--accounts", json.dumps(accounts))
-        write_aws_files(running_instance(Paths(platform.root)))
-        platform.automation("bootstrap")
+        started(platform)
         platform.automation("up", "--stack", "dev")
         sagemaker = platform.client("sagemaker", "dev")
         (domain,) = sagemaker.list_domains()["Domains"]
