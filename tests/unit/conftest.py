@@ -58,7 +58,7 @@ class AwsMocks(pulumi.runtime.Mocks):
     ) -> tuple[str | None, dict[str, Any]]:
         self.seen.append(args)
         state = dict(args.inputs)
-        if self._preview:
+        if self._preview and args.typ != "pulumi:pulumi:StackReference":
             return None, {} if args.typ == "awsx:ec2:Vpc" else state
         identity = _identity(args)
         arn = _arn(args, identity)
@@ -70,6 +70,11 @@ class AwsMocks(pulumi.runtime.Mocks):
             state["prefixListId"] = f"pl-{args.name}"
         if args.typ == "awsx:ec2:Vpc":
             state = self._vpc(args)
+        if args.typ == "pulumi:pulumi:StackReference":
+            stack = args.inputs["name"].rpartition("/")[2]
+            state["outputs"] = {
+                "endpoint_ids": {"s3": f"vpce-{stack}-s3", "kms": f"vpce-{stack}-kms"}
+            }
         return identity, state
 
     def _vpc(self, args: pulumi.runtime.MockResourceArgs) -> dict[str, Any]:
@@ -141,22 +146,24 @@ class Program:
                     yield resource, key, json.loads(text)
 
 
-def run_program(program: Callable[[], Any], *, preview: bool = False) -> Program:
+def run_program(
+    program: Callable[[], Any], *, preview: bool = False, stack: str = "dev"
+) -> Program:
     """Runs a program against mocks.
 
     Pulumi keeps its settings in context variables, so a context of its own restores them.
     """
-    return contextvars.copy_context().run(_run, program, preview)
+    return contextvars.copy_context().run(_run, program, preview, stack)
 
 
-def _run(program: Callable[[], Any], preview: bool) -> Program:
+def _run(program: Callable[[], Any], preview: bool, stack: str) -> Program:
     aws_mocks = AwsMocks(preview=preview)
     monitor = aws_mocks.monitor
     finished = Program()
 
     async def drive() -> None:
         pulumi.runtime.set_mocks(
-            aws_mocks, project="mlops", stack="dev", preview=preview, monitor=monitor
+            aws_mocks, project="mlops", stack=stack, preview=preview, monitor=monitor
         )
 
         def body() -> None:
