@@ -49,6 +49,9 @@ def resource_policy(action: str, resource: str = "*") -> str:
     )
 
 
+LOG_DELIVERY = resource_policy("s3:PutObject", "arn:aws:s3:::sample-logs/*").replace(
+    f'"AWS": "arn:aws:iam::{ACCOUNT}:root"', '"Service": "logging.s3.amazonaws.com"'
+)
 ENDPOINT_POLICY = DOCUMENT.replace('"Action"', '"Principal": "*", "Action"')
 OTHER_ENDPOINT_POLICY = ENDPOINT_POLICY.replace("GetObject", "PutObject")
 
@@ -72,6 +75,9 @@ SAMPLES: list[tuple[str, str, dict[str, Any], dict[str, Any] | None]] = [
     ("aws:s3/bucketPolicy:BucketPolicy", "bucketpolicy", {"bucket": "@bucket", "policy": resource_policy("s3:GetObject", "arn:aws:s3:::sample-bucket/*")}, {"policy": resource_policy("s3:PutObject", "arn:aws:s3:::sample-bucket/*")}),
     ("aws:s3/bucketOwnershipControls:BucketOwnershipControls", "ownership", {"bucket": "@bucket", "rule": {"objectOwnership": "BucketOwnerEnforced"}}, {"rule": {"objectOwnership": "BucketOwnerPreferred"}}),
     ("aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration", "lifecycle", {"bucket": "@bucket", "rules": [{"id": "r", "status": "Enabled", "filter": {"prefix": ""}, "noncurrentVersionExpiration": {"noncurrentDays": 30}, "abortIncompleteMultipartUpload": {"daysAfterInitiation": 7}}]}, {"rules": [{"id": "r", "status": "Enabled", "filter": {"prefix": ""}, "expiration": {"days": 90}}]}),
+    ("aws:s3/bucket:Bucket", "logbucket", {"bucket": "sample-logs", "forceDestroy": True}, None),
+    ("aws:s3/bucketPolicy:BucketPolicy", "logpolicy", {"bucket": "@logbucket", "policy": LOG_DELIVERY}, None),
+    ("aws:s3/bucketLogging:BucketLogging", "logging", {"bucket": "@bucket", "targetBucket": "@logbucket", "targetPrefix": "a/"}, {"targetPrefix": "b/"}),
     ("aws:s3/accountPublicAccessBlock:AccountPublicAccessBlock", "accountblock", {"accountId": ACCOUNT, "blockPublicAcls": True, "blockPublicPolicy": True, "ignorePublicAcls": True, "restrictPublicBuckets": True}, {"blockPublicAcls": False}),
     ("aws:ec2/vpc:Vpc", "vpc", {"cidrBlock": "10.0.0.0/16", "enableDnsHostnames": True, "tags": {"Name": "x"}}, {"enableDnsHostnames": False}),
     ("aws:ec2/subnet:Subnet", "subnet", {"vpcId": "@vpc", "cidrBlock": "10.0.0.0/24", "availabilityZone": "eu-west-1a"}, {"mapPublicIpOnLaunch": True}),

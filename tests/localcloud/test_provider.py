@@ -8,6 +8,8 @@ from typing import Any, NoReturn
 import pytest
 from pulumi.runtime.proto import provider_pb2 as pb
 
+from localcloud.emulator.server import served_by
+from localcloud.paths import CHECKOUT
 from localcloud.provider import crud, schema, shapes, table
 from localcloud.provider.server import Provider, decode, encode, loopback_endpoint
 from tests.localcloud.emulators import DEV, Cloud, checkout, running
@@ -33,10 +35,20 @@ def urn(token: str, name: str) -> str:
 
 
 class Engine:
-    """The engine's calls, in the engine's order."""
+    """The engine's calls, in the engine's order; keeps which API calls each type made."""
 
     def __init__(self, provider: Provider) -> None:
         self.provider = provider
+        self.calls: dict[str, set[tuple[str, str]]] = {}
+        self._token = ""
+        assert provider.session is not None
+        self._call = provider.session.call
+        provider.session.call = self._recorded
+
+    def _recorded(self, service: str, operation: str, params: Any, region: str = "") -> Any:
+        answer = self._call(service, operation, params, region)
+        self.calls.setdefault(self._token, set()).add((service, operation))
+        return answer
 
     def check(self, token: str, name: str, inputs: Mapping[str, Any], old: Any = None) -> Any:
         request = pb.CheckRequest(urn=urn(token, name), type=token, news=encode(inputs))
@@ -50,6 +62,7 @@ class Engine:
         return decode(answer.inputs)
 
     def create(self, token: str, name: str, inputs: Any) -> tuple[str, dict[str, Any]]:
+        self._token = token
         answer = self.provider.Create(
             pb.CreateRequest(urn=urn(token, name), properties=encode(inputs)), CONTEXT
         )
@@ -66,6 +79,7 @@ class Engine:
         return self.provider.Diff(request, CONTEXT)
 
     def read(self, token: str, name: str, id_: str, state: Any = None, inputs: Any = None) -> Any:
+        self._token = token
         request = pb.ReadRequest(id=id_, urn=urn(token, name))
         if state is not None:
             request.properties.CopyFrom(encode(state))
@@ -73,10 +87,12 @@ class Engine:
         return self.provider.Read(request, CONTEXT)
 
     def update(self, token: str, name: str, id_: str, old: Any, new: Any) -> dict[str, Any]:
+        self._token = token
         request = pb.UpdateRequest(id=id_, urn=urn(token, name), olds=encode(old), news=encode(new))
         return decode(self.provider.Update(request, CONTEXT).properties)
 
     def delete(self, token: str, name: str, id_: str, state: Any) -> None:
+        self._token = token
         request = pb.DeleteRequest(id=id_, urn=urn(token, name), properties=encode(state))
         self.provider.Delete(request, CONTEXT)
 
@@ -132,7 +148,7 @@ def made() -> Made:
 
 
 def test_every_row_has_a_sample() -> None:
-    assert {token for token, *_ in SAMPLES} == set(ROWS) - {"aws:s3/bucketLogging:BucketLogging"}
+    assert {token for token, *_ in SAMPLES} == set(ROWS)
 
 
 def none(response: Any) -> bool:
@@ -377,3 +393,38 @@ def test_removed_in_reverse_and_gone_for_good(engine: Engine, made: Made) -> Non
             if "ByDefault" not in token and "DefaultKmsKey" not in token:
                 assert gone == "", f"{token} can still be read"
         engine.delete(token, name, id_, state)
+
+
+def test_the_page_lists_which_calls_are_motos_and_which_ours(
+    engine: Engine, cloud: Cloud, request: pytest.FixtureRequest
+) -> None:
+    """Runs last: what the samples made, read, changed and removed, they did by these calls."""
+    counted = {
+        (call["service"], call["operation"]): call["served_by"]
+        for call in cloud.control("GET", "calls")
+        if call["status"] < 300
+    }
+    lines = [
+        "# Which API calls serve which resource type",
+        "",
+        "Derived by `tests/localcloud/test_provider.py` from the calls that the local cloud's AWS",
+        "provider makes while it creates, reads, changes and removes one sample of each type;",
+        "`pytest tests/localcloud/test_provider.py --update-golden` writes it anew. moto serves",
+        "the calls in the second column, `localcloud/emulator/extensions/` those in the third.",
+        "",
+        "| type | moto | extensions |",
+        "| --- | --- | --- |",
+    ]
+    for token in sorted(ROWS):
+        by: dict[str, list[str]] = {"moto": [], "extension": []}
+        for service, operation in sorted(engine.calls[token]):
+            server = served_by(service, operation)
+            # What answered is who the table says; an unserved call would have been an error.
+            assert counted[service, operation] == server
+            by[server].append(f"`{service}:{operation}`")
+        lines.append(f"| `{token}` | {', '.join(by['moto'])} | {', '.join(by['extension'])} |")
+    page = CHECKOUT.root / "docs" / "local-cloud-calls.md"
+    text = "\n".join(lines) + "\n"
+    if request.config.getoption("--update-golden"):
+        page.write_text(text)
+    assert page.read_text() == text

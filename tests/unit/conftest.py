@@ -210,12 +210,6 @@ def place(environment: str, **changes: Any) -> Placement:
     return Placement(**{key: value for key, value in placement.items() if value is not None})
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--update-golden", action="store_true", help="write tests/unit/golden anew, for review"
-    )
-
-
 @pytest.fixture
 def run() -> Callable[..., Program]:
     """:func:`run_program`."""
