@@ -16,7 +16,7 @@ from typing import Any, Literal
 from pulumi import automation as auto
 from pulumi.automation import CommandError, EngineEvent
 
-from automation import recovery
+from automation import costs, recovery
 
 Verb = Literal["preview", "up", "refresh", "drift", "destroy"]
 
@@ -66,6 +66,7 @@ class StackRun:
         seconds: How long it took.
         skipped: Why it was not run; empty when it was.
         note: What a recovery did before.
+        held: What the stack holds before and after, for the estimate of its cost.
     """
 
     stack: str
@@ -77,6 +78,7 @@ class StackRun:
     seconds: float = 0.0
     skipped: str = ""
     note: str = ""
+    held: costs.Ledger = field(default_factory=costs.Ledger)
 
     @property
     def ok(self) -> bool:
@@ -108,6 +110,7 @@ class _Recorder:
     def __call__(self, event: EngineEvent) -> None:
         with self._lock:
             if event.resource_pre_event:
+                self.run.held.record(event.resource_pre_event.metadata)
                 self._resource(event.resource_pre_event.metadata)
             elif event.res_outputs_event and self.run.verb in ("refresh", "drift"):
                 # A refresh tells what it found only once a resource was read.

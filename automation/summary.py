@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
+from automation import costs
 from automation.runs import StackRun, Step, Violation
 
 _MARKS = {"create": "+", "update": "~", "replace": "±", "delete": "-", "import": "="}
@@ -65,6 +66,13 @@ def _violations(run: StackRun, *, mandatory: bool) -> list[Violation]:
     return [violation for violation in run.violations if violation.mandatory == mandatory]
 
 
+def _estimated(runs: Sequence[StackRun]) -> dict[str, costs.Ledger]:
+    """Stack -> what it holds, where the run has told all of it."""
+    return {
+        run.stack: run.held for run in runs if run.verb in ("preview", "up") and run.ok and run.held
+    }
+
+
 def text(runs: Sequence[StackRun], outputs: Mapping[str, Mapping[str, Any]] | None = None) -> str:
     """The closing summary on a terminal."""
     lines = [f"{'stack':<11} {'resources':>9} {'time':>6}  policies   result"]
@@ -75,6 +83,8 @@ def text(runs: Sequence[StackRun], outputs: Mapping[str, Mapping[str, Any]] | No
         lines.append(
             f"{run.stack:<11} {run.resources:>9} {run.seconds:>5.0f}s  {policies:<10} {result}"
         )
+    if estimated := _estimated(runs):
+        lines += ["", *(costs.text(stack, held) for stack, held in estimated.items())]
     for run in runs:
         if run.note:
             lines += ["", f"{run.stack}: {run.note}"]
@@ -109,6 +119,8 @@ def markdown(runs: Sequence[StackRun]) -> str:
             f"| {run.stack} | {state}{'' if run.ok or run.skipped else ' — **failed**'} | "
             f"{broken} broken, {advised} notes | {run.seconds:.0f} s |"
         )
+    if estimated := _estimated(runs):
+        lines += ["", *costs.markdown(estimated)]
     for run in runs:
         if run.steps:
             lines += ["", f"<details><summary>{run.stack}: {changes_text(run)}</summary>", ""]
