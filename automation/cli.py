@@ -93,7 +93,11 @@ def operate(
 
     runs = run_all(ordered, one, verb)
     if plan_folder is not None and verb == "preview":
-        plans.save(plan_folder, runs, project_dir)
+        roles = {
+            stack.names.role_arn("preview"): stack.names.role_arn("deployer")
+            for stack in load_settings(project_dir, ENVIRONMENTS).values()
+        }
+        plans.save(plan_folder, runs, project_dir, roles)
     return runs
 
 
@@ -259,6 +263,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     try:
         return arguments.run(arguments)
-    except (SettingsError, plans.PlanError, stacks.UnknownStackError) as error:
+    except (
+        SettingsError,
+        bootstrap.BootstrapError,
+        plans.PlanError,
+        stacks.StackError,
+        stacks.UnknownStackError,
+    ) as error:
         sys.stderr.write(f"{error}\n")
         return ERROR

@@ -2,7 +2,8 @@
 
 ``preview --save-plans DIR`` writes the engine's update plan of each stack and a manifest; ``up
 --plans DIR`` refuses anything that the manifest does not describe. The engine itself refuses an
-update that would do more than its plan.
+update that would do more than its plan. :func:`applicable` says what is changed in a plan between
+the two, and why.
 """
 
 from __future__ import annotations
@@ -10,13 +11,19 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, cast
 
 from automation.runs import StackRun
 
 MANIFEST = "manifest.json"
+
+_UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+_SIGNATURE = "4dabf18193072939515e22adb298388d"
+_RESOURCE = "5cf8f73096256a8f31e491e813e4eb8e"
+"""How the engine writes an unknown value, and a reference to a resource."""
 
 
 class PlanError(RuntimeError):
@@ -78,12 +85,70 @@ def _commit(project_dir: Path) -> str:
     return found.stdout.strip() if found.returncode == 0 else ""
 
 
-def save(folder: Path, runs: Sequence[StackRun], project_dir: Path) -> Path:
-    """Write the manifest for the plans that previews have written; earlier stacks' entries stay."""
+def applicable(plan: dict[str, Any], roles: Mapping[str, str]) -> dict[str, Any]:
+    """A plan as it can be applied; two things in it are loosened or replaced, nothing else.
+
+    A reference to a resource that does not exist yet becomes an unknown value among a component's
+    outputs: the engine compares its empty id with the real one and refuses its own plan
+    (pulumi/pulumi#16681). Inputs, which decide what is made, are left as they are.
+
+    The role that planned becomes the role that applies, among the inputs of providers: a plan is
+    made with a role that cannot write.
+
+    Args:
+        plan: The engine's plan.
+        roles: ARN of a role that plans -> ARN of the role that applies.
+    """
+    changed = cast("dict[str, Any]", json.loads(json.dumps(plan)))
+    for resource in changed["resourcePlans"].values():
+        goal = resource.get("goal")
+        if not goal:
+            continue
+        goal["outputDiff"] = _loosened(goal.get("outputDiff", {}))
+        if goal["type"].startswith("pulumi:providers:"):
+            goal["inputDiff"] = _renamed(goal.get("inputDiff", {}), roles)
+    return changed
+
+
+def _loosened(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_loosened(item) for item in cast("list[Any]", value)]
+    if isinstance(value, dict):
+        held = cast("dict[str, Any]", value)
+        if held.get(_SIGNATURE) == _RESOURCE and held.get("id") in (None, "", _UNKNOWN):
+            return _UNKNOWN
+        return {key: _loosened(item) for key, item in held.items()}
+    return value
+
+
+def _renamed(value: Any, roles: Mapping[str, str]) -> Any:
+    if isinstance(value, dict):
+        held = cast("dict[str, Any]", value)
+        return {key: _renamed(item, roles) for key, item in held.items()}
+    if isinstance(value, str):
+        for planning, applying in roles.items():
+            value = value.replace(f'"{planning}"', f'"{applying}"')
+    return value
+
+
+def save(
+    folder: Path, runs: Sequence[StackRun], project_dir: Path, roles: Mapping[str, str]
+) -> Path:
+    """Complete the plans that previews have written, and the manifest; other entries stay.
+
+    Args:
+        folder: Where the plans are.
+        runs: The previews.
+        project_dir: The program's folder.
+        roles: As for :func:`applicable`.
+    """
     manifest = folder / MANIFEST
     entries = json.loads(manifest.read_text()) if manifest.exists() else {}
     for run in runs:
+        entries.pop(run.stack, None)
         if run.ok:
+            file = path(folder, run.stack)
+            file.write_text(json.dumps(applicable(json.loads(file.read_text()), roles)))
             entries[run.stack] = asdict(
                 Entry(
                     run.stack,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pulumi import automation as auto
+from pulumi.automation import CommandError
 
 from components.naming import ENVIRONMENTS, WORKLOAD_ENVIRONMENTS
 
@@ -19,6 +20,10 @@ environments' roles and VPC endpoints, so the hub comes last, and is destroyed f
 
 class UnknownStackError(ValueError):
     """A stack that the project does not have."""
+
+
+class StackError(RuntimeError):
+    """A stack cannot be opened: its backend or secrets provider is out of reach, or refuses."""
 
 
 def waves(names: Sequence[str], *, reverse: bool = False) -> list[list[str]]:
@@ -47,8 +52,15 @@ def open_stack(
     """A stack of the checked-in program, made in the backend when it is not there yet.
 
     The tracked ``Pulumi.yaml`` is not rewritten: backend and passphrase come from the environment.
+
+    Raises:
+        StackError: with what the engine said.
     """
     options = auto.LocalWorkspaceOptions(
         secrets_provider=secrets_provider, env_vars=dict(env) if env else None
     )
-    return auto.create_or_select_stack(name, work_dir=str(project_dir), opts=options)
+    try:
+        return auto.create_or_select_stack(name, work_dir=str(project_dir), opts=options)
+    except CommandError as error:
+        said = str(error).rpartition("stderr: ")[2].strip()
+        raise StackError(f"stack {name} cannot be opened: {said}") from None

@@ -240,6 +240,9 @@ def _service_keys(
 
 def _kms_keys(call: Call, access: Access, account: str) -> dict[str, Value]:
     values: dict[str, Value] = {"kms:CallerAccount": account}
+    aliases = world.key_aliases(access.resource)
+    if aliases:
+        values["kms:ResourceAliases"] = aliases
     if access.via:
         values["kms:ViaService"] = f"{access.via}.{call.region}.amazonaws.com"
         if access.via == "s3":
@@ -247,6 +250,9 @@ def _kms_keys(call: Call, access: Access, account: str) -> dict[str, Value]:
             name = call.params.get("Key")
             values["kms:EncryptionContext:aws:s3:arn"] = f"{bucket}/{name}" if name else bucket
         return values
+    key = call.params.get("KeyId")
+    if isinstance(key, str) and "alias/" in key:
+        values["kms:RequestAlias"] = key[key.index("alias/") :]
     given = call.params.get("EncryptionContext")
     if isinstance(given, dict):
         pairs = cast(dict[str, str], given)

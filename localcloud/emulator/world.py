@@ -72,6 +72,15 @@ def _key(account: str, region: str, key_id: str) -> Any:
     return dict.get(keys, key_id)
 
 
+def key_aliases(arn: str) -> list[str]:
+    """The aliases of a key."""
+    parsed = Arn.parse(arn)
+    if parsed is None:
+        return []
+    key = _key(parsed.account, parsed.region, parsed.resource.removeprefix("key/"))
+    return sorted(key.aliases) if key is not None else []
+
+
 def key_arn(given: str, account: str, region: str) -> str | None:
     """The ARN of a key given by id, ARN, alias or alias ARN."""
     arn = Arn.parse(given)

@@ -407,6 +407,23 @@ class TestKeys:
         blob = kms.encrypt(KeyId=key["KeyId"], Plaintext=b"x")["CiphertextBlob"]
         refused(cloud.client("kms", PROD).decrypt, CiphertextBlob=blob, KeyId=key["Arn"])
 
+    def test_a_key_is_known_by_its_alias(self, cloud: Cloud) -> None:
+        kms = cloud.client("kms")
+        keys = [kms.create_key()["KeyMetadata"]["Arn"] for _ in range(2)]
+        kms.create_alias(AliasName="alias/known", TargetKeyId=keys[0])
+        role = cloud.role(
+            "by-alias",
+            {
+                "Action": "kms:Encrypt",
+                "Resource": "*",
+                "Condition": {"ForAnyValue:StringEquals": {"kms:ResourceAliases": "alias/known"}},
+            },
+        )
+        kms = cloud.client("kms", session=cloud.assume(role))
+        kms.encrypt(KeyId=keys[0], Plaintext=b"a")
+        with pytest.raises(ClientError, match="AccessDenied"):
+            kms.encrypt(KeyId=keys[1], Plaintext=b"a")
+
     def test_a_default_key_of_the_bucket_counts_too(self, cloud: Cloud) -> None:
         name = bucket(cloud, "default-key")
         key = cloud.client("kms").create_key()["KeyMetadata"]["Arn"]

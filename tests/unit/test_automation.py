@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +86,8 @@ def planned(tmp_path: Path) -> tuple[Path, Path]:
     (project / "components" / "x.py").write_text("x = 1")
     folder = tmp_path / "plans"
     folder.mkdir()
-    plans.path(folder, "dev").write_text("{}")
-    plans.save(folder, [run(steps=[STEP])], project)
+    plans.path(folder, "dev").write_text(json.dumps({"resourcePlans": {}}))
+    plans.save(folder, [run(steps=[STEP])], project, {})
     return project, folder
 
 
@@ -163,31 +164,102 @@ def test_policies_keep_within_iams_limits() -> None:
             assert len(json.dumps(document, separators=(",", ":"))) <= deployer_policies.LIMIT
 
 
-WORKFLOW = yaml.safe_load((ROOT / ".github" / "workflows" / "platform.yml").read_text())
+def engine_plan(inputs: dict[str, Any], outputs: dict[str, Any], type_: str) -> dict[str, Any]:
+    goal = {"type": type_, "inputDiff": {"adds": inputs}, "outputDiff": {"adds": outputs}}
+    return {"resourcePlans": {"urn": {"goal": goal, "steps": ["create"]}, "gone": {"goal": None}}}
 
 
-def test_a_pull_request_can_write_nothing() -> None:
-    job = WORKFLOW["jobs"]["preview"]
-    assert job["env"]["AWS_ROLE_ARN"].endswith("-governance-ci-preview")
-    commands = "\n".join(step.get("run", "") for step in job["steps"])
-    assert "automation preview --all --read-only" in commands
-    for verb in ("automation up", "automation destroy", "automation refresh", "bootstrap"):
-        assert verb not in commands
+def reference(id_: str) -> dict[str, str]:
+    return {
+        "4dabf18193072939515e22adb298388d": "5cf8f73096256a8f31e491e813e4eb8e",
+        "urn": "urn:x",
+        "id": id_,
+    }
+
+
+UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+
+
+def test_a_plan_leaves_open_only_the_ids_of_what_is_not_made_yet() -> None:
+    outputs = {"vpc": reference(""), "subnets": [reference(UNKNOWN), reference("subnet-1")]}
+    inputs = {"vpc": reference(""), "name": "n"}
+    plan = engine_plan(inputs, outputs, "awsx:ec2:Vpc")
+    changed = plans.applicable(plan, {})
+    goal = changed["resourcePlans"]["urn"]["goal"]
+    assert goal["outputDiff"]["adds"] == {
+        "vpc": UNKNOWN, "subnets": [UNKNOWN, reference("subnet-1")],
+    }  # fmt: skip
+    assert goal["inputDiff"]["adds"] == inputs
+    assert plan == engine_plan(inputs, outputs, "awsx:ec2:Vpc")
+
+
+def test_a_plan_is_applied_by_the_role_that_may_write_and_by_no_other() -> None:
+    roles = {NAMES.role_arn("preview"): NAMES.role_arn("deployer")}
+    held = {"assumeRoles": json.dumps([{"roleArn": NAMES.role_arn("preview")}])}
+    plan = plans.applicable(engine_plan(held, {}, "pulumi:providers:aws"), roles)
+    added = plan["resourcePlans"]["urn"]["goal"]["inputDiff"]["adds"]
+    assert json.loads(added["assumeRoles"]) == [{"roleArn": NAMES.role_arn("deployer")}]
+    policy = {"policy": json.dumps({"Principal": NAMES.role_arn("preview")})}
+    untouched = engine_plan(policy, {}, "aws:iam/role:Role")
+    assert plans.applicable(untouched, roles) == untouched
+
+
+def workflow(name: str) -> Any:
+    return yaml.safe_load((ROOT / ".github" / "workflows" / f"{name}.yml").read_text())
+
+
+def commands(job: Any) -> str:
+    return "\n".join(step.get("run", "") for step in job["steps"])
+
+
+WRITING = ("automation up", "automation destroy", "automation refresh", "bootstrap")
+
+
+@pytest.mark.parametrize(("name", "job"), [("platform", "preview"), ("stack", "plan")])
+def test_what_shows_changes_can_write_nothing(name: str, job: str) -> None:
+    held = workflow(name)["jobs"][job]
+    assert held["env"]["AWS_ROLE_ARN"].endswith("-governance-ci-preview")
+    assert "environment" not in held
+    assert "--read-only" in commands(held)
+    assert not [verb for verb in WRITING if verb in commands(held)]
 
 
 def test_a_deployment_is_approved_and_applies_its_plan() -> None:
-    job = WORKFLOW["jobs"]["deploy"]
-    assert job["environment"] == "${{ matrix.stack }}"
-    assert job["strategy"]["matrix"]["stack"] == list(ENVIRONMENTS)
-    commands = "\n".join(step.get("run", "") for step in job["steps"])
-    assert "--save-plans plans" in commands
-    assert 'automation up --stack "$STACK" --plans plans' in commands
+    jobs = workflow("stack")["jobs"]
+    assert jobs["apply"]["environment"] == "${{ inputs.stack }}"
+    assert jobs["apply"]["needs"] == "plan"
+    assert "--save-plans plans" in commands(jobs["plan"])
+    assert commands(jobs["apply"]).endswith('automation up --stack "$STACK" --plans plans')
+    uploaded, downloaded = (
+        step["with"]["name"]
+        for job in ("plan", "apply")
+        for step in jobs[job]["steps"]
+        if "artifact" in step.get("uses", "")
+    )
+    assert uploaded == downloaded
 
 
-def test_no_job_has_long_lived_keys() -> None:
-    text = (ROOT / ".github" / "workflows" / "platform.yml").read_text()
-    assert "AWS_SECRET_ACCESS_KEY" not in text
-    assert "secrets." not in text
+def test_every_stack_is_deployed_the_hub_last() -> None:
+    jobs = {k: v for k, v in workflow("platform")["jobs"].items() if k != "preview"}
+    assert [job["with"]["stack"] for job in jobs.values()] == list(ENVIRONMENTS)
+    before = [job.get("needs") for job in jobs.values()]
+    assert before == [None, *ENVIRONMENTS[:-1]]
+    assert jobs["dev"]["if"] == "github.event_name == 'push'"
+
+
+def test_jobs_have_no_long_lived_keys_and_pinned_actions() -> None:
+    for file in (ROOT / ".github").rglob("*.yml"):
+        text = file.read_text()
+        assert "AWS_SECRET_ACCESS_KEY" not in text
+        assert "secrets." not in text
+        for used in re.findall(r"uses: (\S+)", text):
+            assert used.startswith("./") or re.search(r"@[0-9a-f]{40}$", used), used
+
+
+def test_codebuild_plans_without_the_right_to_write() -> None:
+    [command] = yaml.safe_load((ROOT / "buildspec.yml").read_text())["phases"]["build"]["commands"]
+    for line in command.splitlines():
+        assert ("automation preview" in line) == ("--read-only" in line)
 
 
 def test_the_page_escapes_and_shows_grants_to_other_accounts() -> None:
