@@ -98,9 +98,9 @@ def bootstrap(
                 f"{stack.environment}=NAME, or correct Pulumi.yaml"
             )
         sessions[stack.environment] = session
-        callers[stack.environment] = _principal(identity["Arn"])
+        callers[stack.environment] = identity["Arn"]
     by_environment = {stack.environment: stack for stack in settings}
-    hub_caller = callers["governance"]
+    hub_caller = _principal(sessions["governance"], callers["governance"])
     for stack in settings:
         work = _Work(sessions[stack.environment], stack.names, dry_run, tell)
         for role in ("deployer", "preview"):
@@ -121,16 +121,26 @@ def bootstrap(
     return result
 
 
-def _principal(arn: str) -> str:
+def _principal(session: boto3.Session, arn: str) -> str:
     """The IAM principal of a caller: a role session's role."""
     if ":assumed-role/" not in arn:
         return arn
-    account, role = arn.split(":")[4], arn.split("/")[1]
-    return f"arn:{arn.split(':')[1]}:iam::{account}:role/{role}"
+    # A session's ARN leaves out the role's path, which Identity Center's roles have.
+    return session.client("iam").get_role(RoleName=arn.split("/")[1])["Role"]["Arn"]
 
 
 def _same(one: Any, other: Any) -> bool:
-    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+    return _canonical(one) == _canonical(other)
+
+
+def _canonical(value: Any) -> Any:
+    # AWS hands a list of one back as its element, and lists in an order of its own.
+    if isinstance(value, dict):
+        return {key: _canonical(item) for key, item in value.items()}
+    if isinstance(value, list):
+        items = sorted(map(_canonical, value), key=lambda item: json.dumps(item, sort_keys=True))
+        return items[0] if len(items) == 1 else items
+    return value
 
 
 def _parsed(document: Any) -> Any:
@@ -257,10 +267,11 @@ def _policy(work: _Work, name: str, arn: str, document: dict[str, object]) -> No
 def ci_trust(names: Names, repository: str, role: str) -> dict[str, Any]:
     """Trust in one repository's workflows.
 
-    For deployment only in its environments, for previews only in pull requests.
+    For deployment only in its environments, for previews and plans only in pull requests and on
+    the main branch.
     """
     subjects = (
-        [f"repo:{repository}:pull_request"]
+        [f"repo:{repository}:pull_request", f"repo:{repository}:ref:refs/heads/main"]
         if role == "ci-preview"
         else [
             f"repo:{repository}:environment:{environment}"
@@ -389,8 +400,6 @@ def _state_bucket(work: _Work, key_arn: str) -> None:
         if work.names.region != "us-east-1":
             where = {"CreateBucketConfiguration": {"LocationConstraint": work.names.region}}
         work.change(f"create bucket {name}", lambda: client.create_bucket(Bucket=name, **where))
-        if work.dry_run:
-            return
     block = dict.fromkeys(
         ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"), True
     )

@@ -22,7 +22,11 @@ def deployer_statements(names: Names) -> list[iam.Statement]:
     own = names.name("*")
     roles = f"arn:{names.partition}:iam::{names.account_id}:role/{own}"
     boundary = names.policy_arn("boundary")
-    protected = [names.role_arn("deployer"), names.role_arn("preview")]
+    # Its policies too: a new version of one would give it anything.
+    protected = [
+        *map(names.role_arn, ("deployer", "preview", "ci", "ci-preview")),
+        *map(names.policy_arn, ("deployer-*", "preview-*", "ci", "ci-preview")),
+    ]
     bucket = f"arn:{names.partition}:s3:::{own}"
     return [
         iam.Statement(
@@ -279,10 +283,11 @@ def deployer_statements(names: Names) -> list[iam.Statement]:
 
 
 _READS = ("Get", "List", "Describe", "View", "Head")
+_NOT_READS = ("lakeformation:GetDataAccess",)  # hands out credentials for data
 
 
 def preview_statements(names: Names) -> list[iam.Statement]:
-    """The reading part of the deployer, and a denial of everything that writes.
+    """The reading part of the deployer.
 
     A preview reads nothing secret: parameters hold names and ARNs.
     """
@@ -293,7 +298,9 @@ def preview_statements(names: Names) -> list[iam.Statement]:
         reading = [
             action
             for action in statement.actions
-            if isinstance(action, str) and action.split(":")[1].startswith(_READS)
+            if isinstance(action, str)
+            and action.split(":")[1].startswith(_READS)
+            and action not in _NOT_READS
         ]
         if reading:
             kept.append(
