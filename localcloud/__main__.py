@@ -8,15 +8,15 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from localcloud.authorization import NotInstalledError, install
+from localcloud.authorization import NotInstalledError
 from localcloud.emulator import daemon
 from localcloud.emulator.daemon import EmulatorError
-from localcloud.paths import CHECKOUT
+from localcloud.preparation import prepare
 
 
 def _install(arguments: argparse.Namespace) -> int:
     del arguments
-    print(f"The IAM evaluator is installed in {install(CHECKOUT.local)}.")
+    print(f"The IAM evaluator is installed in {prepare()}.")
     return 0
 
 
@@ -31,7 +31,7 @@ def _accounts(text: str) -> dict[str, str]:
 
 
 def _start(arguments: argparse.Namespace) -> int:
-    install(CHECKOUT.local)
+    prepare()
     started = daemon.start(
         arguments.accounts, organization_id=arguments.organization, region=arguments.region
     )

@@ -6,6 +6,7 @@
   engine/<version>/                 a Pulumi CLI built from source, with its language host
   engine/current/pulumi             link to the engine in use
   pulumi-home/                      PULUMI_HOME: plugin cache, workspaces
+  schemas/                          what the installed pulumi_aws says of the served types
   instance.json                     the running emulator (localcloud.environment.Instance)
   <instance>/pulumi/                Pulumi state of that emulator instance
   <instance>/aws/{config,credentials}   generated profiles with made-up keys

@@ -14,7 +14,6 @@ import time
 
 from components.naming import ENVIRONMENTS
 from components.settings import load_stack
-from localcloud.authorization import install
 from localcloud.emulator import daemon
 from localcloud.engine import ensure_engine
 from localcloud.environment import (
@@ -24,6 +23,7 @@ from localcloud.environment import (
     write_aws_files,
 )
 from localcloud.paths import CHECKOUT
+from localcloud.preparation import prepare
 
 REPORT = "platform.html"
 
@@ -49,7 +49,7 @@ def up() -> int:
     engine = ensure_engine(terminal=sys.stderr.isatty())
     _say(f"    {engine.executable}{' (official)' if engine.official else ''}")
     _say("2/4 emulated AWS")
-    install(CHECKOUT.local)
+    prepare()
     emulator = daemon.start(
         hub.accounts, organization_id=hub.organization.id or "o-localcloud", region=hub.region
     )

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import difflib
 import functools
+import hashlib
 import importlib
+import importlib.metadata
 import importlib.util
 import json
+import os
+import pickle
 import re
 import threading
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +22,8 @@ from typing import Any, get_args, get_origin
 
 # The SDK offers a type's properties nowhere else.
 from pulumi import _types as pulumi_types  # pyright: ignore[reportPrivateUsage]
+
+from localcloud.paths import CHECKOUT
 
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 """The engine's sentinel for a value that is not known before the update."""
@@ -27,25 +33,39 @@ _IMPORTING = threading.Lock()
 
 
 @dataclass(frozen=True)
+class Kind:
+    """What a property holds.
+
+    Attributes:
+        is_list: Whether it holds a list.
+        fields: The properties of the object, or of the list's objects, by their camelCase names;
+            None for plain values and free maps.
+    """
+
+    is_list: bool
+    fields: Mapping[str, Kind] | None
+
+
+@dataclass(frozen=True)
 class Schema:
     """The properties of one resource type, by their camelCase names.
 
     Attributes:
-        inputs: Input property -> its Python type (nested ``…Args`` classes for objects).
+        inputs: Input property -> what it holds.
         required: Inputs without which the resource cannot be made.
         outputs: Every property that the resource has once it exists.
     """
 
-    inputs: Mapping[str, Any]
+    inputs: Mapping[str, Kind]
     required: frozenset[str]
-    outputs: Mapping[str, Any]
+    outputs: Mapping[str, Kind]
 
 
 @functools.cache
 def _classes() -> dict[str, tuple[str, str]]:
     spec = importlib.util.find_spec("pulumi_aws")
     if spec is None or spec.origin is None:
-        raise ModuleNotFoundError("pulumi_aws is not installed: run make install")
+        raise ModuleNotFoundError("pulumi_aws is not installed: run make venv")
     text = Path(spec.origin).read_text(encoding="utf-8")
     match = re.search(r'resource_modules="""\s*(\[.*?\])\s*"""', text, re.DOTALL)
     if match is None:
@@ -65,11 +85,42 @@ def known_types() -> frozenset[str]:
 @functools.cache
 def schema(token: str) -> Schema | None:
     """The schema of a type token, None when ``pulumi_aws`` has no such type."""
+    kept = _kept().get(token)
+    if kept is not None:
+        return kept
     if token not in _classes():
         return None
     module, name = _classes()[token]
     with _IMPORTING:
         return _schema(importlib.import_module(module), name)
+
+
+def _file() -> Path:
+    # Another SDK, another reading of it: another file.
+    reading = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]
+    version = importlib.metadata.version("pulumi-aws")
+    return CHECKOUT.local / "schemas" / f"pulumi-aws-{version}-{reading}.pickle"
+
+
+@functools.cache
+def _kept() -> Mapping[str, Schema]:
+    file = _file()
+    return pickle.loads(file.read_bytes()) if file.is_file() else {}  # noqa: S301 - our own file
+
+
+def keep(tokens: Iterable[str]) -> None:
+    """Keep the schemas of types in a file, for every provider to come.
+
+    Reading them from ``pulumi_aws`` takes seconds of imports, each time that a provider starts.
+    """
+    file = _file()
+    if file.is_file():
+        return
+    found = {token: schema(token) for token in tokens}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    aside = file.with_name(f".{file.name}.{os.getpid()}")
+    aside.write_bytes(pickle.dumps(found))
+    aside.replace(file)
 
 
 def _schema(loaded: ModuleType, name: str) -> Schema:
@@ -78,41 +129,43 @@ def _schema(loaded: ModuleType, name: str) -> Schema:
     annotations = arguments.__init__.__annotations__
     names = pulumi_types.input_type_py_to_pulumi_names(arguments)
     return Schema(
-        inputs=pulumi_types.input_type_types(arguments),
+        inputs=_kinds(pulumi_types.input_type_types(arguments), ()),
         required=frozenset(
             camel
             for python, camel in names.items()
             if type(None) not in get_args(annotations[python])
         ),
-        outputs=pulumi_types.resource_types(getattr(loaded, name)),
+        outputs=_kinds(pulumi_types.resource_types(getattr(loaded, name)), ()),
     )
 
 
-def nested(kind: Any) -> Any:
+def _kinds(types: Mapping[str, Any], above: tuple[type, ...]) -> dict[str, Kind]:
+    return {name: _kind(found, above) for name, found in types.items()}
+
+
+def _kind(found: Any, above: tuple[type, ...]) -> Kind:
+    arguments = _nested(found)
+    # A type that holds itself is not followed any further.
+    inside = None
+    if arguments is not None and arguments not in above:
+        inside = _kinds(pulumi_types.input_type_types(arguments), (*above, arguments))
+    return Kind(get_origin(found) in (Sequence, list), inside)
+
+
+def _nested(kind: Any) -> Any:
     """The ``…Args`` class inside a type, through sequences and unions; None for plain values."""
     if isinstance(kind, type) and pulumi_types.is_input_type(kind):
         return kind
     if get_origin(kind) in (typing.Union, Sequence, list):
         for part in get_args(kind):
-            found = nested(part)
+            found = _nested(part)
             if found is not None:
                 return found
     return None
 
 
-def fields(kind: Any) -> Mapping[str, Any] | None:
-    """The properties of an object type, None for plain values and free maps."""
-    arguments = nested(kind)
-    return None if arguments is None else pulumi_types.input_type_types(arguments)
-
-
-def is_list(kind: Any) -> bool:
-    """Whether a property holds a list."""
-    return get_origin(kind) in (Sequence, list)
-
-
 def unknown_inputs(
-    inputs: Mapping[str, Any], known: Mapping[str, Any]
+    inputs: Mapping[str, Any], known: Mapping[str, Kind]
 ) -> Iterator[tuple[str, str]]:
     """Inputs at any depth that the type does not have: (path, what is wrong)."""
     for name, value in inputs.items():
@@ -123,7 +176,7 @@ def unknown_inputs(
             hint = f" Did you mean {close[0]!r}?" if close else ""
             yield name, f"this type has no property {name!r}.{hint}"
             continue
-        inside = fields(known[name])
+        inside = known[name].fields
         if inside is None:
             continue
         items = value if isinstance(value, list) else [value]

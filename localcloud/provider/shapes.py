@@ -18,6 +18,7 @@ from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Sh
 from botocore.session import get_session
 
 from localcloud.provider import schema
+from localcloud.provider.schema import Kind
 
 
 class UnmappedError(ValueError):
@@ -105,16 +106,18 @@ def _scalar(value: Any, kind: str) -> Any:
     return value
 
 
-def from_api(value: Any, shape: Shape, kind: Any, rename: Mapping[str, str], path: str) -> Any:
+def from_api(
+    value: Any, shape: Shape, kind: Kind | None, rename: Mapping[str, str], path: str
+) -> Any:
     """A member's value as the property of the given Pulumi type."""
     if isinstance(shape, StructureShape):
-        inside = schema.fields(kind)
+        inside = kind.fields if kind is not None else None
         if inside is None:
             return plain(value)
         return properties(value, shape, inside, rename, path)
     if isinstance(shape, ListShape):
         items = [from_api(item, cast(Shape, shape.member), kind, rename, path) for item in value]
-        if schema.nested(kind) is not None and not schema.is_list(kind):
+        if kind is not None and kind.fields is not None and not kind.is_list:
             return items[0] if items else None
         return items
     return plain(value)
@@ -123,7 +126,7 @@ def from_api(value: Any, shape: Shape, kind: Any, rename: Mapping[str, str], pat
 def properties(
     value: Mapping[str, Any],
     shape: StructureShape,
-    kinds: Mapping[str, Any],
+    kinds: Mapping[str, Kind],
     rename: Mapping[str, str],
     path: str = "",
 ) -> dict[str, Any]:

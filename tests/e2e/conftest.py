@@ -26,7 +26,7 @@ from localcloud.paths import CHECKOUT, Paths
 
 _COPIED = ("Pulumi*.yaml", "__main__.py", "pyproject.toml")
 _FOLDERS = ("automation", "components", "localcloud", "policy", "requirements")
-_SHARED = (".venv", ".localcloud/node")
+_SHARED = (".venv", ".localcloud/node", ".localcloud/schemas")
 
 
 @dataclass(frozen=True)
