@@ -3,6 +3,9 @@
 .DELETE_ON_ERROR:
 SHELL := /bin/sh
 
+# Compiling the SDKs' modules anew at every start takes as long as everything else.
+unexport PYTHONDONTWRITEBYTECODE
+
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python

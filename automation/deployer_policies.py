@@ -136,6 +136,7 @@ def deployer_statements(names: Names) -> list[iam.Statement]:
                      "iam:Tag*", "iam:Untag*", "iam:Update*"],
             resources=protected,
         ),
+        *_never_its_state(names),
         iam.Statement(
             # Networks: ids are not known before things are made; the region is bound below.
             sid="Network",
@@ -280,6 +281,40 @@ def deployer_statements(names: Names) -> list[iam.Statement]:
             resources=[names.arn("datazone", "domain/*")],
         ),
     ]  # fmt: skip
+
+
+def _never_its_state(names: Names) -> list[iam.Statement]:
+    """In the hub: the state of all stacks is nothing that a stack may open, lose or lock."""
+    if names.environment != "governance":
+        return []
+    return [
+        iam.Statement(
+            sid="NeverItsState",
+            effect="Deny",
+            actions=[
+                "s3:DeleteBucket*",
+                "s3:PutBucket*",
+                "s3:PutEncryptionConfiguration",
+                "s3:PutLifecycleConfiguration",
+            ],
+            resources=[names.bucket_arn("pulumi-state")],
+        ),
+        iam.Statement(
+            sid="NeverItsStateKey",
+            effect="Deny",
+            actions=[
+                "kms:DeleteAlias",
+                "kms:DisableKeyRotation",
+                "kms:PutKeyPolicy",
+                "kms:ScheduleKeyDeletion",
+                "kms:UpdateAlias",
+            ],
+            resources=[names.arn("kms", "key/*")],
+            conditions={
+                "ForAnyValue:StringEquals": {"kms:ResourceAliases": names.alias("pulumi-state")}
+            },
+        ),
+    ]
 
 
 _READS = ("Get", "List", "Describe", "View", "Head")

@@ -435,6 +435,8 @@ class PlatformSettings(Tree):
         names = self.names
         try:
             names.bucket("access-logs")
+            if self.environment == "governance":
+                names.bucket("pulumi-state")
             names.role("lead-data-scientist-execution")
         except NameTooLongError as error:
             raise ValueError(str(error)) from None

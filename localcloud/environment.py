@@ -127,6 +127,8 @@ def local_environment(base: Mapping[str, str], instance: Instance) -> dict[str, 
     """
     paths = instance.paths
     kept = {name: value for name, value in base.items() if not _is_foreign(name)}
+    # Compiling the SDK's modules anew at every start takes as long as everything else.
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)
     path = [str(paths.venv / "bin"), str(paths.current_engine)]
     path += [entry for entry in base.get("PATH", os.defpath).split(os.pathsep) if entry not in path]
     return kept | {

@@ -917,6 +917,45 @@ def test_the_deployer_may_not_touch_the_bootstraps_own_roles_and_policies(
     } <= possible  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "action",
+    [
+        "s3:DeleteBucket", "s3:DeleteBucketPolicy", "s3:PutBucketPolicy", "s3:PutBucketVersioning",
+        "s3:PutBucketPublicAccessBlock", "s3:PutEncryptionConfiguration",
+        "s3:PutLifecycleConfiguration",
+    ],
+)  # fmt: skip
+def test_the_hubs_deployer_may_change_its_buckets_but_not_that_of_the_state(
+    company: Company, evaluator: Evaluator, action: str
+) -> None:
+    names, deployer = company.names("governance"), company.policies("governance", "deployer")
+    assert decide(evaluator, deployer, action, names.bucket_arn("models"), names)
+    assert not decide(evaluator, deployer, action, names.bucket_arn("pulumi-state"), names)
+
+
+@pytest.mark.parametrize("action", ["kms:PutKeyPolicy", "kms:ScheduleKeyDeletion"])
+def test_the_hubs_deployer_may_change_its_keys_but_not_that_of_the_state(
+    company: Company, action: str
+) -> None:
+    names = company.names("governance")
+    kms = company.client("kms", "governance")
+    other = kms.create_key()["KeyMetadata"]["KeyId"]
+    state = kms.describe_key(KeyId=names.alias("pulumi-state"))["KeyMetadata"]["KeyId"]
+    deployer = company.cloud.assume(names.role_arn("deployer"))
+    client = company.cloud.client("kms", session=deployer)
+    policy = kms.get_key_policy(KeyId=other, PolicyName="default")["Policy"]
+
+    def act(key: str) -> None:
+        if action == "kms:PutKeyPolicy":
+            client.put_key_policy(KeyId=key, PolicyName="default", Policy=policy)
+        else:
+            client.schedule_key_deletion(KeyId=key)
+
+    with pytest.raises(ClientError, match="explicit deny"):
+        act(state)
+    act(other)
+
+
 def test_the_deployer_makes_roles_only_within_the_boundary_and_takes_none_off(
     company: Company, evaluator: Evaluator
 ) -> None:

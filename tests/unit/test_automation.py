@@ -157,7 +157,7 @@ def test_the_preview_role_only_reads() -> None:
 
 def test_policies_keep_within_iams_limits() -> None:
     for environment in ENVIRONMENTS:
-        names = Names("p" * 16, environment, "ap-southeast-2", "444444444444")
+        names = Names("p" * 10, environment, "ap-southeast-2", "444444444444")
         documents = list(deployer_policies.documents(deployer_policies.deployer_statements(names)))
         assert len(documents) <= 10
         for document in documents:
