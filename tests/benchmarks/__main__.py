@@ -1,8 +1,10 @@
-"""``make bench``: dev on the local cloud against the engine's floor, in one run.
+"""``make bench``: dev on the local cloud against two floors, in one run.
 
-The floor is a bare Pulumi program with as many resources that do nothing (components, so without
-any provider at all). Sizes are reached by more model package groups. Times are wall-clock seconds,
-memory is the largest process in MiB; only the ratios of one run mean anything.
+Each floor is a bare Pulumi program with as many resources. The engine's floor has resources that do
+nothing (components, so without any provider at all); the provider's floor has SSM parameters, the
+simplest resource that the same provider makes with one call. Sizes are reached by more model
+package groups. Times are wall-clock seconds, memory is the largest process in MiB; only the ratios
+of one run mean anything.
 """
 
 from __future__ import annotations
@@ -19,13 +21,20 @@ from typing import Any
 from tests.e2e.conftest import Platform, local_cloud, make_copy, started
 
 SIZES = (1, 3, 10)
-_BARE = """import pulumi
+_FLOORS = {
+    "engine": """import pulumi
 class Trivial(pulumi.ComponentResource):
     def __init__(self, name):
         super().__init__("bench:index:Trivial", name)
 for index in range({count}):
     Trivial(f"trivial-{{index}}")
-"""
+""",
+    "provider": """import pulumi_aws as aws
+for index in range({count}):
+    name = f"/bench/{count}/{{index}}"
+    aws.ssm.Parameter(f"trivial-{{index}}", name=name, type="String", value="x")
+""",
+}
 
 
 @dataclass(frozen=True)
@@ -68,12 +77,12 @@ def resources(platform: Platform, folder: Path, stack: str) -> int:
     return len(json.loads(exported.stdout)["deployment"]["resources"])
 
 
-def bare(platform: Platform, parent: Path, count: int) -> tuple[Measured, Measured]:
-    """The floor for a number of resources."""
-    folder = parent / f"bare-{count}"
+def bare(platform: Platform, parent: Path, floor: str, count: int) -> tuple[Measured, Measured]:
+    """A floor for a number of resources."""
+    folder = parent / f"{floor}-{count}"
     folder.mkdir()
-    (folder / "Pulumi.yaml").write_text(f"name: bare{count}\nruntime: python\n")
-    (folder / "__main__.py").write_text(_BARE.format(count=count))
+    (folder / "Pulumi.yaml").write_text(f"name: {floor}{count}\nruntime: python\n")
+    (folder / "__main__.py").write_text(_FLOORS[floor].format(count=count))
     platform.run("pulumi", "stack", "init", "bench", "--cwd", str(folder), "--non-interactive")
     return both(platform, folder, "bench")
 
@@ -99,19 +108,20 @@ def main() -> None:
                 platform.run("pulumi", "stack", "init", "dev", "--non-interactive")
                 preview, update = both(platform, platform.root, "dev")
                 count = resources(platform, platform.root, "dev")
-                floor_preview, floor_update = bare(platform, parent, count)
+                floors = {name: bare(platform, folder, name, count) for name in _FLOORS}
             finally:
                 local_cloud(platform, "stop")
-            for verb, ours, floor in (
-                ("preview", preview, floor_preview),
-                ("up", update, floor_update),
-            ):
-                print(
-                    f"{size:>3}x {count:>5} resources {verb:<8}"
-                    f" {ours.seconds:6.1f} s {ours.mebibytes:5.0f} MiB, floor"
-                    f" {floor.seconds:6.1f} s {floor.mebibytes:5.0f} MiB,"
-                    f" ratio {ours.seconds / floor.seconds:.2f}"
-                )
+            for index, verb in enumerate(("preview", "up")):
+                ours = (preview, update)[index]
+                told = [f"{size:>3}x {count:>5} resources {verb:<8}{_shown(ours)}"]
+                for name, measured in floors.items():
+                    ratio = ours.seconds / measured[index].seconds
+                    told.append(f"{name} {_shown(measured[index])}, ratio {ratio:.2f}")
+                print("; ".join(told), flush=True)
+
+
+def _shown(measured: Measured) -> str:
+    return f"{measured.seconds:6.1f} s {measured.mebibytes:5.0f} MiB"
 
 
 if __name__ == "__main__":
