@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from collections.abc import Mapping
 from typing import Any
 
 import pulumi
-import pulumi_aws as aws
 from pulumi import ResourceOptions
 
 from localcloud.awsx.layout import PlacedSubnet, SubnetSpec, layout
@@ -18,6 +18,22 @@ _SERVED = {
     "subnetStrategy", "tags", "enableDnsHostnames", "enableDnsSupport", "instanceTenancy",
 }  # fmt: skip
 _NAT = ("None", "Single", "OnePerAz")
+_AWS = importlib.metadata.version("pulumi-aws")
+
+
+class _Child(pulumi.CustomResource):
+    """A resource of the AWS provider.
+
+    `pulumi_aws` is not imported: that would take longer than everything that the component does.
+    """
+
+    def __init__(self, token: str, name: str, props: Mapping[str, Any], parent: Any) -> None:
+        super().__init__(
+            f"aws:ec2/{token[0].lower()}{token[1:]}:{token}",
+            name,
+            props,
+            ResourceOptions(parent=parent, version=_AWS),
+        )
 
 
 class Vpc(pulumi.ComponentResource):
@@ -43,14 +59,17 @@ class Vpc(pulumi.ComponentResource):
             SubnetSpec(spec["type"], spec.get("name", ""), _whole(spec.get("cidrMask")))
             for spec in inputs.get("subnetSpecs") or _DEFAULT_SPECS
         ]
-        self.vpc = aws.ec2.Vpc(
+        self.vpc = _Child(
+            "Vpc",
             name,
-            cidr_block=cidr,
-            enable_dns_hostnames=inputs.get("enableDnsHostnames", True),
-            enable_dns_support=inputs.get("enableDnsSupport", True),
-            instance_tenancy=inputs.get("instanceTenancy"),
-            tags={"Name": name, **self._tags},
-            opts=ResourceOptions(parent=self),
+            {
+                "cidrBlock": cidr,
+                "enableDnsHostnames": inputs.get("enableDnsHostnames", True),
+                "enableDnsSupport": inputs.get("enableDnsSupport", True),
+                "instanceTenancy": inputs.get("instanceTenancy"),
+                "tags": {"Name": name, **self._tags},
+            },
+            self,
         )
         self._spec_tags = {
             spec["type"]: spec.get("tags") or {} for spec in inputs.get("subnetSpecs") or ()
@@ -63,7 +82,11 @@ class Vpc(pulumi.ComponentResource):
         given = self._inputs.get("availabilityZoneNames")
         if given:
             return list(given)
-        found = aws.get_availability_zones(opts=pulumi.InvokeOptions(parent=self)).names
+        found: list[str] = pulumi.runtime.invoke(
+            "aws:index/getAvailabilityZones:getAvailabilityZones",
+            {},
+            pulumi.InvokeOptions(parent=self, version=_AWS),
+        ).value["names"]
         wanted = _whole(self._inputs.get("numberOfAvailabilityZones")) or 3
         if len(found) < wanted:
             raise ValueError(
@@ -72,24 +95,24 @@ class Vpc(pulumi.ComponentResource):
         return list(found[:wanted])
 
     def _subnets(self, zones: list[str], placed: list[PlacedSubnet]) -> None:
-        self.subnets: list[aws.ec2.Subnet] = []
-        self.tables: list[aws.ec2.RouteTable] = []
-        self.associations: list[aws.ec2.RouteTableAssociation] = []
-        self.routes: list[aws.ec2.Route] = []
+        self.subnets: list[_Child] = []
+        self.tables: list[_Child] = []
+        self.associations: list[_Child] = []
+        self.routes: list[_Child] = []
         self.ids: dict[str, list[pulumi.Output[str]]] = {
             "Public": [],
             "Private": [],
             "Isolated": [],
         }
-        self.internet_gateway: aws.ec2.InternetGateway | None = None
+        self.internet_gateway: _Child | None = None
         if any(subnet.spec.type == "Public" for subnet in placed):
-            self.internet_gateway = aws.ec2.InternetGateway(
+            self.internet_gateway = _Child(
+                "InternetGateway",
                 self._name,
-                vpc_id=self.vpc.id,
-                tags={"Name": self._name, **self._tags},
-                opts=ResourceOptions(parent=self.vpc),
+                {"vpcId": self.vpc.id, "tags": {"Name": self._name, **self._tags}},
+                self.vpc,
             )
-        made: list[tuple[PlacedSubnet, aws.ec2.Subnet, aws.ec2.RouteTable]] = []
+        made: list[tuple[PlacedSubnet, _Child, _Child]] = []
         for subnet in placed:
             tags = {
                 "Name": subnet.name,
@@ -97,23 +120,26 @@ class Vpc(pulumi.ComponentResource):
                 **self._tags,
                 **self._spec_tags.get(subnet.spec.type, {}),
             }
-            resource = aws.ec2.Subnet(
+            resource = _Child(
+                "Subnet",
                 subnet.name,
-                vpc_id=self.vpc.id,
-                availability_zone=zones[subnet.zone],
-                cidr_block=subnet.cidr,
-                map_public_ip_on_launch=subnet.spec.type == "Public",
-                tags=tags,
-                opts=ResourceOptions(parent=self.vpc),
+                {
+                    "vpcId": self.vpc.id,
+                    "availabilityZone": zones[subnet.zone],
+                    "cidrBlock": subnet.cidr,
+                    "mapPublicIpOnLaunch": subnet.spec.type == "Public",
+                    "tags": tags,
+                },
+                self.vpc,
             )
-            table = aws.ec2.RouteTable(
-                subnet.name, vpc_id=self.vpc.id, tags=tags, opts=ResourceOptions(parent=resource)
+            table = _Child(
+                "RouteTable", subnet.name, {"vpcId": self.vpc.id, "tags": tags}, resource
             )
-            association = aws.ec2.RouteTableAssociation(
+            association = _Child(
+                "RouteTableAssociation",
                 subnet.name,
-                route_table_id=table.id,
-                subnet_id=resource.id,
-                opts=ResourceOptions(parent=table),
+                {"routeTableId": table.id, "subnetId": resource.id},
+                table,
             )
             self.subnets.append(resource)
             self.tables.append(table)
@@ -125,9 +151,9 @@ class Vpc(pulumi.ComponentResource):
             self._route(subnet, table, gateways)
 
     def _nat_gateways(
-        self, made: list[tuple[PlacedSubnet, aws.ec2.Subnet, aws.ec2.RouteTable]], zones: int
-    ) -> list[aws.ec2.NatGateway]:
-        self.eips: list[aws.ec2.Eip] = []
+        self, made: list[tuple[PlacedSubnet, _Child, _Child]], zones: int
+    ) -> list[_Child]:
+        self.eips: list[_Child] = []
         public = [resource for subnet, resource, _ in made if subnet.spec.type == "Public"]
         private = any(subnet.spec.type == "Private" for subnet, _, _ in made)
         default = "OnePerAz" if public and private else "None"
@@ -137,44 +163,37 @@ class Vpc(pulumi.ComponentResource):
         if strategy != "None" and not public:
             raise ValueError(f"{TOKEN} {self._name}: NAT gateways need public subnets")
         count = {"None": 0, "Single": 1, "OnePerAz": zones}[strategy]
-        gateways: list[aws.ec2.NatGateway] = []
+        gateways: list[_Child] = []
         for index, subnet in enumerate(public[:count], start=1):
             name = f"{self._name}-{index}"
-            eip = aws.ec2.Eip(
-                name,
-                domain="vpc",
-                tags={"Name": name, **self._tags},
-                opts=ResourceOptions(parent=subnet),
-            )
+            tags = {"Name": name, **self._tags}
+            eip = _Child("Eip", name, {"domain": "vpc", "tags": tags}, subnet)
             self.eips.append(eip)
+            # The id of an address in a VPC is its allocation's.
             gateways.append(
-                aws.ec2.NatGateway(
+                _Child(
+                    "NatGateway",
                     name,
-                    subnet_id=subnet.id,
-                    allocation_id=eip.allocation_id,
-                    tags={"Name": name, **self._tags},
-                    opts=ResourceOptions(parent=subnet),
+                    {"subnetId": subnet.id, "allocationId": eip.id, "tags": tags},
+                    subnet,
                 )
             )
         self.nat_gateways = gateways
         return gateways
 
-    def _route(
-        self, subnet: PlacedSubnet, table: aws.ec2.RouteTable, gateways: list[aws.ec2.NatGateway]
-    ) -> None:
+    def _route(self, subnet: PlacedSubnet, table: _Child, gateways: list[_Child]) -> None:
         target: dict[str, Any] = {}
         if subnet.spec.type == "Public" and self.internet_gateway is not None:
-            target["gateway_id"] = self.internet_gateway.id
+            target["gatewayId"] = self.internet_gateway.id
         elif subnet.spec.type == "Private" and gateways:
-            target["nat_gateway_id"] = gateways[min(subnet.zone, len(gateways) - 1)].id
+            target["natGatewayId"] = gateways[min(subnet.zone, len(gateways) - 1)].id
         if target:
             self.routes.append(
-                aws.ec2.Route(
+                _Child(
+                    "Route",
                     subnet.name,
-                    route_table_id=table.id,
-                    destination_cidr_block="0.0.0.0/0",
-                    opts=ResourceOptions(parent=table),
-                    **target,
+                    {"routeTableId": table.id, "destinationCidrBlock": "0.0.0.0/0", **target},
+                    table,
                 )
             )
 
