@@ -7,9 +7,8 @@ same command.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import boto3
@@ -29,6 +28,9 @@ _FAILURES = (
 )
 
 
+_ATTEMPTS = 3
+
+
 @dataclass(frozen=True)
 class Options:
     """What may go.
@@ -42,24 +44,6 @@ class Options:
     include_protected: bool = False
     delete_data: bool = False
     dry_run: bool = False
-
-
-def to_delete(deployment: Mapping[str, Any], *, include_protected: bool) -> list[str]:
-    """``type name`` of what Pulumi deletes, in an order that respects dependencies.
-
-    What a protected resource needs stays with it.
-    """
-    resources: Sequence[Mapping[str, Any]] = deployment.get("resources") or []
-    kept = set[str]()
-    chosen: list[str] = []
-    # The state lists a resource after everything that it depends on.
-    for resource in reversed(resources):
-        urn = str(resource["urn"])
-        if urn in kept or (resource.get("protect") and not include_protected):
-            kept |= {urn, str(resource.get("parent")), *resource.get("dependencies", [])}
-        elif resource.get("custom") and not resource["type"].startswith("pulumi:"):
-            chosen.append(f"{resource['type']} {urn.rpartition('::')[2]}")
-    return chosen
 
 
 def destroy(
@@ -111,48 +95,72 @@ def destroy(
         run.seconds = time.monotonic() - started
         progress(run, "end")
         return run
-    operate = partial(
-        run_stack,
-        stack,
-        "destroy",
-        progress=progress,
-        policy_packs=policy_packs,
-        exclude_protected=not options.include_protected,
-    )
-    run = operate()
-    if options.delete_data and not run.ok:
-        # Access to the other buckets was logged while they were deleted.
-        try:
-            run = _once_more(stack, session, options, tell, operate) or run
-        except _FAILURES as error:
-            run.errors.append(str(error))
-    run.note = "; ".join(filter(None, (note, run.note)))
-    left = [step.what for step in steps if step.when == "left"]
-    left += [] if options.include_protected else _protected(deployment)
-    for what in left:
+    # Once it is unmounted, nothing says whose file system it was.
+    homes = [step.what for step in steps if step.when == "left" and not step.urn]
+    try:
+        run = _destroy_rest(stack, session, options, progress, policy_packs, tell)
+    except _FAILURES as error:
+        run.errors.append(str(error))
+    for what in homes:
         tell(what)
+    run.note = "; ".join(filter(None, (note, run.note)))
     run.seconds = time.monotonic() - started
     return run
 
 
-def _once_more(
+def _destroy_rest(
     stack: auto.Stack,
     session: Callable[[], boto3.Session],
     options: Options,
+    progress: Progress,
+    policy_packs: Sequence[str],
     tell: Callable[[str], None],
-    operate: Callable[[], StackRun],
-) -> StackRun | None:
-    """Empty the buckets that were filled anew, and go on; None when there are none."""
-    steps = teardown.plan(
-        session(),
-        stack.export_stack().deployment or {},
-        include_protected=options.include_protected,
-        delete_data=True,
-    )
-    if not any(step.when == "before domains" for step in steps):
-        return None
-    teardown.run(steps, "before domains", tell)
-    return operate()
+) -> StackRun:
+    """Everything but what stays."""
+    run, staying = StackRun(stack.name, "destroy"), set[str]()
+    steps: list[teardown.Step] = []
+    deployment: Mapping[str, Any] = {}
+    # Access is logged into buckets while others are deleted, so they may need another look.
+    for attempt in range(_ATTEMPTS):
+        deployment = stack.export_stack().deployment or {}
+        steps = teardown.plan(
+            session(),
+            deployment,
+            include_protected=options.include_protected,
+            delete_data=options.delete_data,
+        )
+        filled = {step.urn for step in steps if step.urn}
+        if attempt and filled == staying and not any(s.when == "before domains" for s in steps):
+            break
+        staying = filled
+        teardown.run(steps, "before domains", tell)
+        targets = _targets(deployment, options, staying)
+        if targets == []:
+            break
+        run = run_stack(
+            stack, "destroy", progress=progress, policy_packs=policy_packs, targets=targets
+        )
+        if run.ok:
+            break
+    left = [step.what for step in steps if step.urn]
+    for what in left + ([] if options.include_protected else _protected(deployment)):
+        tell(what)
+    return run
+
+
+def _targets(
+    deployment: Mapping[str, Any], options: Options, staying: Collection[str]
+) -> list[str] | None:
+    """URNs to destroy; None for the whole stack."""
+    resources: Sequence[Mapping[str, Any]] = deployment.get("resources") or []
+    if not staying and (options.include_protected or not teardown.protected(deployment)):
+        return None if resources else []
+    return [
+        str(resource["urn"])
+        for resource in teardown.to_delete(
+            deployment, include_protected=options.include_protected, staying=staying
+        )
+    ]
 
 
 def _protected(deployment: Mapping[str, Any]) -> list[str]:
@@ -172,8 +180,12 @@ def _tell_all(
         tell(f"delete Studio domain {urn.rpartition('::')[2]} and what depends on it")
     for step in (step for step in steps if step.when == "after domains"):
         tell(step.what)
-    for what in to_delete(deployment, include_protected=options.include_protected):
-        tell(f"delete {what}")
+    for resource in teardown.to_delete(
+        deployment,
+        include_protected=options.include_protected,
+        staying={step.urn for step in steps if step.urn},
+    ):
+        tell(f"delete {resource['type']} {str(resource['urn']).rpartition('::')[2]}")
     for step in (step for step in steps if step.when == "left"):
         tell(step.what)
     if not options.include_protected:

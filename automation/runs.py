@@ -161,9 +161,18 @@ def run_stack(
     progress: Progress,
     policy_packs: Sequence[str],
     plan: str | None = None,
-    exclude_protected: bool = False,
+    targets: Sequence[str] | None = None,
 ) -> StackRun:
-    """Run one operation; errors end up in the result, never as an exception of the engine."""
+    """Run one operation; errors end up in the result, never as an exception of the engine.
+
+    Args:
+        stack: The stack.
+        verb: What to do.
+        progress: Takes every step.
+        policy_packs: Folders of the policy packs.
+        plan: File to save a preview's plan in, or of the plan that an update applies.
+        targets: URNs that a destroy is limited to; None for the whole stack.
+    """
     run = StackRun(stack.name, verb)
     started = time.monotonic()
     recorder = _Recorder(run, progress)
@@ -172,7 +181,7 @@ def run_stack(
     try:
         run.note = "" if verb in ("preview", "drift") else recovery.before(stack)
         with recovery.retried_after_a_stale_lock(stack) as attempt:
-            attempt(lambda: _operate(stack, verb, common, policy_packs, plan, exclude_protected))
+            attempt(lambda: _operate(stack, verb, common, policy_packs, plan, targets))
     except CommandError as error:
         if not run.errors and not any(v.mandatory for v in run.violations):
             run.errors.append(_tail(str(error)))
@@ -189,7 +198,7 @@ def _operate(
     common: dict[str, Any],
     policy_packs: Sequence[str],
     plan: str | None,
-    exclude_protected: bool,
+    targets: Sequence[str] | None,
 ) -> None:
     packs = list(policy_packs)
     if verb == "preview":
@@ -201,7 +210,9 @@ def _operate(
     elif verb == "drift":
         stack.preview_refresh(show_secrets=False, **common)
     else:
-        stack.destroy(show_secrets=False, exclude_protected=exclude_protected, **common)
+        stack.destroy(
+            show_secrets=False, target=list(targets) if targets is not None else None, **common
+        )
 
 
 def _tail(text: str, lines: int = 12) -> str:

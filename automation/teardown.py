@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -55,11 +55,13 @@ class Step:
             ``left`` is only named.
         what: For a person, with the object's id.
         act: Does it, and returns once it is done.
+        urn: Of the stack's resource that stays, for what is left of one.
     """
 
     when: When
     what: str
     act: Callable[[], None]
+    urn: str = ""
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,44 @@ def protected(deployment: Mapping[str, Any]) -> list[str]:
         for resource in deployment.get("resources") or []
         if resource.get("protect")
     ]
+
+
+def to_delete(
+    deployment: Mapping[str, Any], *, include_protected: bool, staying: Collection[str] = ()
+) -> list[Mapping[str, Any]]:
+    """The resources that Pulumi deletes, in an order that respects dependencies.
+
+    What a resource that stays needs, stays with it; so does what makes up a bucket that stays, its
+    policy and its encryption first of all.
+
+    Args:
+        deployment: The stack's exported state.
+        include_protected: Whether protected resources go too.
+        staying: URNs of resources that hold data, and stay.
+    """
+    resources: Sequence[Mapping[str, Any]] = deployment.get("resources") or []
+    buckets = {str(r["id"]) for r in resources if r["urn"] in staying and r["type"] == _BUCKET}
+    kept = set(staying)
+    chosen: list[Mapping[str, Any]] = []
+    # The state lists a resource after everything that it depends on.
+    for resource in reversed(resources):
+        stays = (
+            resource["urn"] in kept
+            or (resource.get("protect") and not include_protected)
+            or (
+                resource["type"].startswith("aws:s3/bucket")
+                and (resource.get("inputs") or {}).get("bucket") in buckets
+            )
+        )
+        if stays:
+            kept |= {
+                str(resource["urn"]),
+                str(resource.get("parent")),
+                *resource.get("dependencies", []),
+            }
+        elif resource.get("custom") and not resource["type"].startswith("pulumi:"):
+            chosen.append(resource)
+    return chosen
 
 
 def released(deployment: Mapping[str, Any]) -> dict[str, Any]:
@@ -267,7 +307,7 @@ class _Work:
                 continue
             if not self.delete_data:
                 told = f"bucket {bucket} holds objects and stays; --delete-data empties it"
-                yield Step("left", told, _nothing)
+                yield Step("left", told, _nothing, str(resource["urn"]))
                 continue
             locks = self._locks(bucket)
             if locks:

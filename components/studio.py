@@ -316,9 +316,8 @@ class StudioDomain(pulumi.ComponentResource):
                 "security_group_ids": list(args["security_group_ids"]),
                 "docker_settings": {"enable_docker_access": "DISABLED"},
             },
-            retention_policy={
-                "home_efs_file_system": "Retain" if self._placement["protect"] else "Delete"
-            },
+            # People's files go only when somebody says so: `automation destroy --delete-data`.
+            retention_policy={"home_efs_file_system": "Retain"},
             opts=self._child(kept=True),
         )
         self.domain_id, self.url = domain.id, domain.url

@@ -116,10 +116,10 @@ def test_outputs_of_notebooks_stay_unless_sharing_is_asked_for(studio: Program) 
     }
 
 
-def test_homes_are_kept_where_things_are_protected(studio: Program) -> None:
-    assert domain(studio)["retentionPolicy"] == {"homeEfsFileSystem": "Delete"}
-    kept = run_program(lambda: make_studio(protect=True))
-    assert domain(kept)["retentionPolicy"] == {"homeEfsFileSystem": "Retain"}
+@pytest.mark.parametrize("protect", [False, True])
+def test_homes_are_kept(protect: bool) -> None:
+    made = run_program(lambda: make_studio(protect=protect))
+    assert domain(made)["retentionPolicy"] == {"homeEfsFileSystem": "Retain"}
 
 
 def test_projects_are_on(studio: Program) -> None:
