@@ -185,7 +185,8 @@ def _tell_all(
         include_protected=options.include_protected,
         staying={step.urn for step in steps if step.urn},
     ):
-        tell(f"delete {resource['type']} {str(resource['urn']).rpartition('::')[2]}")
+        if resource.get("custom"):
+            tell(f"delete {resource['type']} {str(resource['urn']).rpartition('::')[2]}")
     for step in (step for step in steps if step.when == "left"):
         tell(step.what)
     if not options.include_protected:

@@ -108,7 +108,7 @@ def protected(deployment: Mapping[str, Any]) -> list[str]:
 def to_delete(
     deployment: Mapping[str, Any], *, include_protected: bool, staying: Collection[str] = ()
 ) -> list[Mapping[str, Any]]:
-    """The resources that Pulumi deletes, in an order that respects dependencies.
+    """The resources and components that Pulumi deletes, in an order that respects dependencies.
 
     What a resource that stays needs, stays with it; so does what makes up a bucket that stays, its
     policy and its encryption first of all.
@@ -119,18 +119,18 @@ def to_delete(
         staying: URNs of resources that hold data, and stay.
     """
     resources: Sequence[Mapping[str, Any]] = deployment.get("resources") or []
-    buckets = {str(r["id"]) for r in resources if r["urn"] in staying and r["type"] == _BUCKET}
-    kept = set(staying)
+    kept = {
+        str(resource["urn"])
+        for resource in resources
+        if resource["urn"] in staying or (resource.get("protect") and not include_protected)
+    }
+    buckets = {str(r["id"]) for r in resources if r["urn"] in kept and r["type"] == _BUCKET}
     chosen: list[Mapping[str, Any]] = []
     # The state lists a resource after everything that it depends on.
     for resource in reversed(resources):
-        stays = (
-            resource["urn"] in kept
-            or (resource.get("protect") and not include_protected)
-            or (
-                resource["type"].startswith("aws:s3/bucket")
-                and (resource.get("inputs") or {}).get("bucket") in buckets
-            )
+        stays = resource["urn"] in kept or (
+            resource["type"].startswith("aws:s3/bucket")
+            and (resource.get("inputs") or {}).get("bucket") in buckets
         )
         if stays:
             kept |= {
@@ -138,7 +138,7 @@ def to_delete(
                 str(resource.get("parent")),
                 *resource.get("dependencies", []),
             }
-        elif resource.get("custom") and not resource["type"].startswith("pulumi:"):
+        elif not resource["type"].startswith("pulumi:"):
             chosen.append(resource)
     return chosen
 

@@ -26,6 +26,19 @@ from localcloud.paths import CHECKOUT, Paths
 
 _COPIED = ("Pulumi*.yaml", "__main__.py", "pyproject.toml")
 _FOLDERS = ("automation", "components", "localcloud", "policy", "requirements")
+REAL = {
+    "AWS_ACCESS_KEY_ID": "AKIAREALLOOKING00000",
+    "AWS_SECRET_ACCESS_KEY": "real",
+    "AWS_SESSION_TOKEN": "real",
+    "AWS_PROFILE": "production",
+    "AWS_ROLE_ARN": "arn:aws:iam::999999999999:role/real",
+    "AWS_ENDPOINT_URL_S3": "https://s3.amazonaws.com",
+    "PULUMI_ACCESS_TOKEN": "pul-real",
+    "PULUMI_BACKEND_URL": "https://api.pulumi.com",
+}
+"""What a caller may have in the environment: with any of it in use, nothing would come up, as the
+emulator knows neither the keys nor the role."""
+
 _SHARED = (".venv", ".localcloud/node", ".localcloud/schemas")
 
 
@@ -114,8 +127,9 @@ def make_copy(folder: Path) -> Platform:
 
 
 def local_cloud(platform: Platform, *arguments: str) -> str:
-    """``python -m localcloud …`` in the environment of the caller, as a person types it."""
-    done = platform.run(sys.executable, "-m", "localcloud", *arguments, env=os.environ)
+    """``python -m localcloud …`` as a person types it, who works with real AWS as well."""
+    env = {**os.environ, **REAL}
+    done = platform.run(sys.executable, "-m", "localcloud", *arguments, env=env)
     return done.stdout + done.stderr
 
 

@@ -62,6 +62,35 @@ def test_one_account_for_all(copy: Platform) -> None:
             )
             assert len(principals) == len(set(principals))
 
+    protected_things_stay_until_they_are_asked_for(copy)
+
+
+def protected_things_stay_until_they_are_asked_for(copy: Platform) -> None:
+    """All four stacks, the hub first; at the end only what the bootstrap made is there."""
+    told = copy.automation("destroy", "--all")
+    assert told.index("governance: destroy") < told.index("prod: destroy")
+    s3, kms = copy.client("s3", "prod"), copy.client("kms", "prod")
+    buckets = {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}
+    models = f"mlops-governance-eu-west-1-{ONE}-models"
+    assert models in buckets
+    assert "aws:s3/bucket:Bucket registry-models is protected and stays" in told
+    assert s3.get_bucket_policy(Bucket=models)
+
+    profiles = [text for stack in ENVIRONMENTS for text in ("--profile", f"{stack}={stack}")]
+    copy.automation("destroy", "--all", "--include-protected", "--delete-data", *profiles)
+    left = [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]
+    assert left == [f"mlops-governance-eu-west-1-{ONE}-pulumi-state"]
+    roles = {role["RoleName"] for role in copy.client("iam", "prod").list_roles()["Roles"]}
+    assert roles == {
+        f"mlops-{stack}-{role}" for stack in ENVIRONMENTS for role in ("deployer", "preview")
+    }
+    vpcs = copy.client("ec2", "prod").describe_vpcs()["Vpcs"]
+    assert all(vpc["IsDefault"] for vpc in vpcs)
+    aliases = [alias["AliasName"] for alias in kms.list_aliases()["Aliases"]]
+    assert [a for a in aliases if "/mlops-" in a] == ["alias/mlops-governance-pulumi-state"]
+    for stack, deployment in copy.deployments().items():
+        assert not deployment.get("resources"), stack
+
 
 def make_vpc(ec2: Any, *, hostnames: bool, zones: tuple[str, str]) -> dict[str, Any]:
     vpc = ec2.create_vpc(CidrBlock="10.50.0.0/16")["Vpc"]["VpcId"]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from automation import cli, deployer_policies, plans, recovery, report, stacks, summary
+from automation import cli, deployer_policies, plans, recovery, report, stacks, summary, teardown
 from automation.runs import StackRun, Step, Violation, run_all
 from components.naming import ENVIRONMENTS, Names
 
@@ -260,6 +260,49 @@ def test_codebuild_plans_without_the_right_to_write() -> None:
     [command] = yaml.safe_load((ROOT / "buildspec.yml").read_text())["phases"]["build"]["commands"]
     for line in command.splitlines():
         assert ("automation preview" in line) == ("--read-only" in line)
+
+
+def resource(name: str, type_: str, *needs: str, **fields: Any) -> dict[str, Any]:
+    return {
+        "urn": name, "type": type_, "custom": True, "id": name, "parent": "stack",
+        "dependencies": list(needs), **fields,
+    }  # fmt: skip
+
+
+HELD = {
+    "resources": [
+        {"urn": "stack", "type": "pulumi:pulumi:Stack"},
+        resource("key", "aws:kms/key:Key"),
+        resource("other-key", "aws:kms/key:Key"),
+        resource("endpoint", "aws:ec2/vpcEndpoint:VpcEndpoint"),
+        resource("data", "aws:s3/bucket:Bucket"),
+        resource("policy", "aws:s3/bucketPolicy:BucketPolicy", "data", "endpoint",
+                 inputs={"bucket": "data"}),
+        resource("sse", "aws:s3/bucketServerSideEncryptionConfiguration:X", "data", "key",
+                 inputs={"bucket": "data"}),
+        resource("role", "aws:iam/role:Role", "data"),
+        resource("logs", "aws:s3/bucket:Bucket", "other-key", protect=True),
+        resource("logs-policy", "aws:s3/bucketPolicy:BucketPolicy", "logs",
+                 inputs={"bucket": "logs"}),
+    ]
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("protected_too", "staying", "deleted"),
+    [
+        (True, (), ["logs-policy", "logs", "role", "sse", "policy", "data", "endpoint",
+                    "other-key", "key"]),
+        (False, (), ["role", "sse", "policy", "data", "endpoint", "key"]),
+        (True, ("data",), ["logs-policy", "logs", "role", "other-key"]),
+        (False, ("data",), ["role"]),
+    ],
+)  # fmt: skip
+def test_what_stays_keeps_what_guards_it_and_what_it_needs(
+    protected_too: bool, staying: tuple[str, ...], deleted: list[str]
+) -> None:
+    found = teardown.to_delete(HELD, include_protected=protected_too, staying=staying)
+    assert [resource["urn"] for resource in found] == deleted
 
 
 def test_the_page_escapes_and_shows_grants_to_other_accounts() -> None:
