@@ -204,6 +204,47 @@ class Authorizer:
             strict=False,
         )
 
+    def delivery(
+        self,
+        action: str,
+        resource: str,
+        owner: str,
+        principal: Principal | str,
+        context: Mapping[str, conditions.Value],
+    ) -> Decision:
+        """Decides on what an AWS service does by itself, such as handing on an event.
+
+        Args:
+            action: What it does.
+            resource: ARN of what it does it to; of the role for ``sts:AssumeRole``.
+            owner: Account that owns the resource.
+            principal: A role that the service was given, else the service principal
+                (``events.amazonaws.com``) or an account's root ARN, which have no policies here.
+            context: Condition keys of the delivery.
+        """
+        trust = action == "sts:AssumeRole"
+        policy = world.trust_policy(resource) if trust else self._policy_of(resource)
+        policies, arn, whole = Policies(resource=policy), principal, dict(context)
+        if isinstance(principal, Principal):
+            arn = principal.caller.arn
+            policies = Policies(
+                identity=principal.identity, boundary=principal.boundary, resource=policy
+            )
+            whole |= {
+                "aws:PrincipalArn": principal.caller.principal_arn,
+                "aws:PrincipalAccount": principal.caller.account,
+                **{f"aws:PrincipalTag/{key}": value for key, value in principal.tags.items()},
+            }
+        request = Request(str(arn), action, resource, owner, whole)
+        decision = self._evaluator.evaluate(request, policies, strict=False)
+        if policy is None and isinstance(principal, str):
+            decision = Decision(
+                False, False, f"because no resource-based policy allows the {action} action", ()
+            )
+        if not decision.allowed:
+            self.denials.append(Denial(str(arn), Access(action, resource, owner), decision, whole))
+        return decision
+
     def check_policies(self, call: Call, accounts: frozenset[str]) -> None:
         """Refuses a malformed policy document, or one that names a principal that does not exist.
 

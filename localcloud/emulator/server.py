@@ -19,6 +19,7 @@ from localcloud.authorization import Decision, Evaluator
 from localcloud.emulator import (
     clients,
     conditions,
+    events,
     extensions,
     motoserver,  # first: it sets moto up
     protocol,
@@ -96,6 +97,7 @@ class Emulator:
         self._authorizer = Authorizer(
             evaluator, Reference(reference_folder), self._policy_of, self._tags_of
         )
+        self.events = events.Router(self._authorizer, settings.organization_id)
         world.use_accounts(self.accounts)
         extensions.load()
         for account in sorted(self.accounts):
@@ -164,6 +166,8 @@ class Emulator:
             call = protocol.with_plain_names(call, environ)
             served_by = "extension" if (call.service, call.operation) in OPERATIONS else "moto"
             response = self._serve(environ, call, caller, owner)
+            if INTERNAL_ACCOUNT not in environ:
+                self._emit(call, owner, response)
         except ApiError as error:
             response = _written(call, error)
         except Exception as error:
@@ -250,6 +254,20 @@ class Emulator:
         protocol.check_output(call.service, call.operation, result)
         return _written(call, result)
 
+    def _emit(self, call: Call, owner: str, response: Response) -> None:
+        """Publishes what AWS would of a call that succeeded."""
+        if response[0] >= 300 or (call.service, call.operation) not in events.EMITTING:
+            return
+        status, headers, body = response
+        answer = protocol.parse_response(
+            call.service, call.operation, call.protocol, status, dict(headers), body
+        )
+        client = self.client(call.service, owner, call.region)
+        emitted = events.EMITTING[call.service, call.operation](client, answer)
+        with self._lock:
+            for event in emitted:
+                self.events.publish(event, owner, call.region)
+
     def _moto_response(self, environ: dict[str, Any], call: Call, owner: str) -> Response:
         try:
             return self._moto.respond(environ, owner, call.service, call.operation)
@@ -319,6 +337,9 @@ class Emulator:
             ("GET", "calls"): self.calls.listed,
             ("DELETE", "calls"): self.calls.clear,
             ("GET", "denials"): self._denials,
+            ("GET", "undelivered"): lambda: [
+                dataclasses.asdict(u) for u in self.events.undelivered
+            ],
             ("GET", "extensions"): lambda: sorted(f"{s}:{o}" for s, o in OPERATIONS),
         }
         route = routes.get((method, name))

@@ -33,9 +33,13 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
         local_cloud(platform, "stop")
 
 
-def test_one_account_for_all(copy: Platform) -> None:
+def test_one_account_for_all_under_another_name_in_another_region(copy: Platform) -> None:
+    """Account ids, prefix and region are all that a new company changes."""
+
     def one(config: dict[str, Any]) -> None:
         config["mlops:organization"]["default"] = {"accounts": dict.fromkeys(ENVIRONMENTS, ONE)}
+        config["mlops:prefix"]["default"] = "acme"
+        config["mlops:region"]["default"] = "us-east-1"
 
     copy.edit(None, one)
     log = local_cloud(copy, "up")
@@ -71,7 +75,7 @@ def protected_things_stay_until_they_are_asked_for(copy: Platform) -> None:
     assert told.index("governance: destroy") < told.index("prod: destroy")
     s3, kms = copy.client("s3", "prod"), copy.client("kms", "prod")
     buckets = {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}
-    models = f"mlops-governance-eu-west-1-{ONE}-models"
+    models = f"acme-governance-us-east-1-{ONE}-models"
     assert models in buckets
     assert "aws:s3/bucket:Bucket registry-models is protected and stays" in told
     assert s3.get_bucket_policy(Bucket=models)
@@ -79,15 +83,15 @@ def protected_things_stay_until_they_are_asked_for(copy: Platform) -> None:
     profiles = [text for stack in ENVIRONMENTS for text in ("--profile", f"{stack}={stack}")]
     copy.automation("destroy", "--all", "--include-protected", "--delete-data", *profiles)
     left = [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]
-    assert left == [f"mlops-governance-eu-west-1-{ONE}-pulumi-state"]
+    assert left == [f"acme-governance-us-east-1-{ONE}-pulumi-state"]
     roles = {role["RoleName"] for role in copy.client("iam", "prod").list_roles()["Roles"]}
     assert roles == {
-        f"mlops-{stack}-{role}" for stack in ENVIRONMENTS for role in ("deployer", "preview")
+        f"acme-{stack}-{role}" for stack in ENVIRONMENTS for role in ("deployer", "preview")
     }
     vpcs = copy.client("ec2", "prod").describe_vpcs()["Vpcs"]
     assert all(vpc["IsDefault"] for vpc in vpcs)
     aliases = [alias["AliasName"] for alias in kms.list_aliases()["Aliases"]]
-    assert [a for a in aliases if "/mlops-" in a] == ["alias/mlops-governance-pulumi-state"]
+    assert [a for a in aliases if "/acme-" in a] == ["alias/acme-governance-pulumi-state"]
     for stack, deployment in copy.deployments().items():
         assert not deployment.get("resources"), stack
 

@@ -84,6 +84,26 @@ def test_what_dev_made_cannot_be_seen_from_prod(platform: Platform) -> None:
         )
 
 
+def test_an_environment_that_is_taken_out_loses_what_it_was_granted(platform: Platform) -> None:
+    bucket = "mlops-governance-eu-west-1-111111111111-models"
+    endpoints = json.loads(platform.pulumi("stack", "output", "-s", "prod", "--json"))
+    prod = {"444444444444", endpoints["endpoint_ids"]["s3"]}
+
+    def granted() -> set[str]:
+        policy = platform.client("s3", "governance").get_bucket_policy(Bucket=bucket)["Policy"]
+        return {text for text in prod if text in policy}
+
+    assert granted() == prod
+    platform.edit("governance", lambda config: config.update(
+        {"mlops:environments": ["dev", "preprod"]}))  # fmt: skip
+    platform.automation("up", "--stack", "governance")
+    assert granted() == set()
+    platform.automation("preview", "--stack", "governance", code=0)
+    platform.edit("governance", lambda config: config.pop("mlops:environments"))
+    platform.automation("up", "--stack", "governance")
+    assert granted() == prod
+
+
 def faults(platform: Platform, *items: dict[str, Any]) -> None:
     instance = running_instance(Paths(platform.root))
     for item in items:

@@ -1,0 +1,49 @@
+"""EventBridge: events that callers send; what services send comes from ``emulator/events.py``."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, cast
+
+from localcloud.emulator.events import Event
+from localcloud.emulator.extension import ApiError, Context, Params, operation
+from localcloud.emulator.world import Arn
+
+
+@operation("events", "PutEvents")
+def put_events(ctx: Context, params: Params) -> Params:
+    """Publishes events of the caller; moto would deliver them without asking any policy."""
+    entries = [_put(ctx, entry) for entry in params["Entries"]]
+    return {"Entries": entries, "FailedEntryCount": sum("ErrorCode" in e for e in entries)}
+
+
+def _put(ctx: Context, entry: Params) -> Params:
+    for member in ("Source", "DetailType", "Detail"):
+        if not entry.get(member):
+            message = f"Parameter {member} is not valid. Reason: {member} is a required argument."
+            return {"ErrorCode": "InvalidArgument", "ErrorMessage": message}
+    if entry["Source"].startswith("aws."):
+        return {
+            "ErrorCode": "NotAuthorizedForSourceException",
+            "ErrorMessage": "Not authorized for the source.",
+        }
+    try:
+        detail = json.loads(entry["Detail"])
+    except ValueError:
+        return {"ErrorCode": "MalformedDetail", "ErrorMessage": "Detail is malformed."}
+    name = str(entry.get("EventBusName", "default"))
+    arn = Arn.parse(name)
+    account, region = (arn.account, arn.region) if arn else (ctx.account, ctx.region)
+    bus = arn.resource.removeprefix("event-bus/") if arn else name
+    if bus not in ctx.backend("events", account=account, region=region).event_buses:
+        raise ApiError("ResourceNotFoundException", f"Event bus {bus} does not exist.")
+    event = Event(
+        ctx.caller.account,
+        ctx.region,
+        entry["Source"],
+        entry["DetailType"],
+        detail,
+        tuple(entry.get("Resources", ())),
+    )
+    cast(Any, ctx.host).events.publish(event, account, region, bus)
+    return {"EventId": event.id}
