@@ -318,10 +318,10 @@ def test_a_required_property_is_asked_for(engine: Engine) -> None:
 
 
 def test_an_unknown_type_is_refused_with_the_file_to_change(engine: Engine) -> None:
-    with pytest.raises(EngineError, match=r"aws:sqs/queue:Queue.*rows/sqs\.py"):
-        engine.check("aws:sqs/queue:Queue", "x", {})
+    with pytest.raises(EngineError, match=r"aws:kinesis/stream:Stream.*rows/kinesis\.py"):
+        engine.check("aws:kinesis/stream:Stream", "x", {})
     with pytest.raises(EngineError, match="no resource type"):
-        engine.check("aws:sqs/queue:Quue", "x", {})
+        engine.check("aws:kinesis/stream:Stram", "x", {})
 
 
 def test_unknown_values_pass_the_check(engine: Engine) -> None:

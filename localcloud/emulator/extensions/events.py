@@ -47,3 +47,23 @@ def _put(ctx: Context, entry: Params) -> Params:
     )
     cast(Any, ctx.host).events.publish(event, account, region, bus)
     return {"EventId": event.id}
+
+
+@operation("events", "UpdateEventBus")
+def update_event_bus(ctx: Context, params: Params) -> Params:
+    """Changes a bus."""
+    name = params.get("Name", "default")
+    bus = ctx.backend("events").event_buses.get(name)
+    if bus is None:
+        raise ApiError("ResourceNotFoundException", f"Event bus {name} does not exist.")
+    bus.description = params.get("Description", bus.description)
+    bus.kms_key_identifier = params.get("KmsKeyIdentifier", bus.kms_key_identifier)
+    bus.dead_letter_config = params.get("DeadLetterConfig", bus.dead_letter_config)
+    answer = {"Arn": bus.arn, "Name": bus.name}
+    for member, value in (
+        ("Description", bus.description),
+        ("KmsKeyIdentifier", bus.kms_key_identifier),
+    ):
+        if value:
+            answer[member] = value
+    return answer
