@@ -1,0 +1,1 @@
+"""The promotion function; :mod:`.handler` tells what it does and what it needs."""

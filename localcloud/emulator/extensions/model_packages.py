@@ -1,0 +1,123 @@
+"""Emulated SageMaker operations that moto answers wrongly: model package versions and groups.
+
+What is added: a client token gives the version that it made, versions keep members that moto
+forgets, an update changes only what it names, versions are deleted and their numbers never used
+again, and a group is made once.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from localcloud.emulator.extension import ApiError, Context, Params, operation
+
+_SERVICE = "sagemaker"
+_FORGOTTEN = (
+    "ModelCard",
+    "ModelLifeCycle",
+    "ModelPackageRegistrationType",
+    "SecurityConfig",
+    "SkipModelValidation",
+    "SourceUri",
+)
+
+
+def _kept(ctx: Context, kind: str) -> dict[str, Any]:
+    return ctx.store(_SERVICE).setdefault(kind, {})
+
+
+def _group(name_or_arn: str) -> str:
+    return name_or_arn.rpartition("/")[2]
+
+
+def _package(ctx: Context, name: str) -> Any:
+    backend = ctx.backend(_SERVICE)
+    package = backend.model_packages.get(backend.model_package_name_mapping.get(name, name))
+    if package is None:
+        arn = name if name.startswith("arn:") else ctx.arn(f"model-package/{name}")
+        raise ApiError("ValidationException", f"ModelPackage {arn} does not exist.")
+    return package
+
+
+@operation(_SERVICE, "CreateModelPackageGroup")
+def create_group(ctx: Context, params: Params) -> Params:
+    """moto's, refused when the group exists."""
+    name = params["ModelPackageGroupName"]
+    if name in ctx.backend(_SERVICE).model_package_groups:
+        arn = ctx.arn(f"model-package-group/{name}")
+        raise ApiError("ValidationException", f"Model Package Group already exists: {arn}")
+    answer = ctx.forward()
+    tags = {tag["Key"]: tag["Value"] for tag in params.get("Tags") or []}
+    ctx.store(_SERVICE).setdefault("tags", {})[answer["ModelPackageGroupArn"]] = tags
+    return answer
+
+
+@operation(_SERVICE, "CreateModelPackage")
+def create_package(ctx: Context, params: Params) -> Params:
+    """moto's; the same client token gives the same version."""
+    group = params.get("ModelPackageGroupName")
+    if group and params.get("Tags"):
+        raise ApiError(
+            "ValidationException",
+            "Tags are not supported for versioned model packages: tag the group instead.",
+        )
+    if group and _group(group) not in ctx.backend(_SERVICE).model_package_groups:
+        arn = ctx.arn(f"model-package-group/{_group(group)}")
+        raise ApiError("ValidationException", f"ModelPackageGroup {arn} does not exist.")
+    tokens = _kept(ctx, "package_tokens")
+    token = params.get("ClientToken")
+    if token in tokens:
+        return {"ModelPackageArn": tokens[token]}
+    backend = ctx.backend(_SERVICE)
+    standing = dict(backend.model_packages)
+    arn = ctx.forward()["ModelPackageArn"]
+    if group:
+        # moto counts the versions that are left, and would use a deleted one's number again.
+        package = backend.model_packages[arn]
+        numbers = _kept(ctx, "package_numbers")
+        numbers[_group(group)] = number = numbers.get(_group(group), 0) + 1
+        arn = re.sub(r"\d+$", str(number), arn)
+        package.model_package_version, package.arn = number, arn
+        backend.model_packages.clear()
+        backend.model_packages.update({**standing, arn: package})
+        backend.model_package_name_mapping[arn] = arn
+    _kept(ctx, "package_members")[arn] = {m: params[m] for m in _FORGOTTEN if m in params}
+    if token:
+        tokens[token] = arn
+    return {"ModelPackageArn": arn}
+
+
+@operation(_SERVICE, "DescribeModelPackage")
+def describe_package(ctx: Context, params: Params) -> Params:
+    """moto's, with the members that it forgets and SageMaker's words for what is missing."""
+    package = _package(ctx, params["ModelPackageName"])
+    return {**ctx.forward(), **_kept(ctx, "package_members").get(package.arn, {})}
+
+
+@operation(_SERVICE, "UpdateModelPackage")
+def update_package(ctx: Context, params: Params) -> Params:
+    """moto's; what an update does not name stays."""
+    package = _package(ctx, params["ModelPackageArn"])
+    metadata = dict(package.customer_metadata_properties or {})
+    status, said = package.model_approval_status, package.approval_description
+    named = ("ModelPackageArn", "ModelApprovalStatus", "AdditionalInferenceSpecificationsToAdd")
+    answer = ctx.forward({member: params[member] for member in named if member in params})
+    metadata.update(params.get("CustomerMetadataProperties") or {})
+    for key in params.get("CustomerMetadataPropertiesToRemove") or []:
+        metadata.pop(key, None)
+    package.customer_metadata_properties = metadata or None
+    package.model_approval_status = params.get("ModelApprovalStatus", status)
+    package.approval_description = params.get("ApprovalDescription", said)
+    members = _kept(ctx, "package_members").setdefault(package.arn, {})
+    members.update({m: params[m] for m in _FORGOTTEN if m in params})
+    return answer
+
+
+@operation(_SERVICE, "DeleteModelPackage")
+def delete_package(ctx: Context, params: Params) -> Params | None:
+    """Removes a version at once."""
+    package = _package(ctx, params["ModelPackageName"])
+    del ctx.backend(_SERVICE).model_packages[package.arn]
+    _kept(ctx, "package_members").pop(package.arn, None)
+    return None
