@@ -129,5 +129,11 @@ def put_image(ctx: Context, params: Params) -> Params:
             )
     if digest in standing and not params.get("imageTag"):
         raise ApiError("ImageAlreadyExistsException", f"Image with digest '{digest}' exists.")
+    if repository.image_tag_mutability == "MUTABLE":
+        for image in repository.images:
+            # moto would delete the image that the tag leaves.
+            if params.get("imageTag") in image.image_tags and image.get_image_digest() != digest:
+                image.remove_tag(params["imageTag"])
+                image.image_tag = image.image_tags[-1] if image.image_tags else None
     # moto would make a digest of its own.
     return ctx.forward({**params, "imageDigest": digest})
