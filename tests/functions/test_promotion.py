@@ -336,7 +336,9 @@ def test_a_copy_that_is_there_and_equal_is_not_made_again(platform: Platform) ->
 def test_a_checksum_that_s3_does_not_know_is_read(platform: Platform) -> None:
     """Objects uploaded in parts have a checksum of parts, which no copy can have."""
     where = {"Bucket": SOURCES, "Key": "parts/model.bin"}
-    upload = platform.s3.create_multipart_upload(**where, ChecksumAlgorithm="SHA256")["UploadId"]
+    upload = platform.s3.create_multipart_upload(
+        **where, ChecksumAlgorithm="SHA256", ChecksumType="COMPOSITE"
+    )["UploadId"]
     part = platform.s3.upload_part(
         **where, UploadId=upload, PartNumber=1, Body=b"parts", ChecksumAlgorithm="SHA256"
     )
