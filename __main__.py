@@ -12,6 +12,7 @@ from components.data_access import DataAccess
 from components.naming import Names
 from components.network import Network, NetworkArgs, services_for
 from components.preflight import require_fit
+from components.promotion import ApprovalForwarder, PromotionQueue
 from components.providers import account_provider, providers_by_account
 from components.registry import EnvironmentAccess, ModelRegistry
 from components.settings import ExistingNetwork, PlatformSettings, load
@@ -130,7 +131,27 @@ def compose(settings: PlatformSettings) -> dict[str, Any]:
         outputs["image_repositories"] = registry.repository_urls
         if not in_hub:
             outputs |= data_science(settings, baseline, network, registry, opts)
+        if not in_hub:
+            ApprovalForwarder(
+                "approvals",
+                {
+                    "placement": placement,
+                    "messages_key_arn": baseline.key_arns["messages"],
+                    "alerts_topic_arn": baseline.alerts_topic_arn,
+                    "boundary_arn": baseline.boundary_arn,
+                },
+                opts,
+            )
     if in_hub:
+        PromotionQueue(
+            "promotion",
+            {
+                "placement": placement,
+                "messages_key_arn": baseline.key_arns["messages"],
+                "alerts_topic_arn": baseline.alerts_topic_arn,
+            },
+            opts,
+        )
         trail = AuditTrail(
             "audit",
             {

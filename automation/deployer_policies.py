@@ -124,7 +124,7 @@ def deployer_statements(names: Names) -> list[iam.Statement]:
                     "iam:PassedToService": [
                         "sagemaker.amazonaws.com", "vpc-flow-logs.amazonaws.com",
                         "config.amazonaws.com", "lakeformation.amazonaws.com",
-                        "datazone.amazonaws.com",
+                        "datazone.amazonaws.com", "events.amazonaws.com",
                     ]
                 }
             },
@@ -177,6 +177,29 @@ def deployer_statements(names: Names) -> list[iam.Statement]:
                      "sns:ListTagsForResource", "sns:SetTopicAttributes", "sns:Subscribe",
                      "sns:TagResource", "sns:UntagResource"],
             resources=[names.arn("sns", own)],
+        ),
+        iam.Statement(
+            sid="Queues",
+            actions=["sqs:CreateQueue", "sqs:DeleteQueue", "sqs:GetQueueAttributes",
+                     "sqs:GetQueueUrl", "sqs:ListQueueTags", "sqs:SetQueueAttributes",
+                     "sqs:TagQueue", "sqs:UntagQueue"],
+            resources=[names.arn("sqs", own)],
+        ),
+        iam.Statement(
+            sid="Events",
+            actions=["events:CreateEventBus", "events:DeleteEventBus", "events:DeleteRule",
+                     "events:DescribeEventBus", "events:DescribeRule",
+                     "events:ListTagsForResource", "events:ListTargetsByRule",
+                     "events:PutRule", "events:PutTargets", "events:RemoveTargets",
+                     "events:TagResource", "events:UntagResource", "events:UpdateEventBus"],
+            resources=[names.arn("events", f"event-bus/{own}"), names.arn("events", f"rule/{own}")],
+        ),
+        iam.Statement(
+            # A bus's policy is changed by calls that IAM knows no resources for.
+            sid="EventBusPolicies",
+            actions=["events:PutPermission", "events:RemovePermission"],
+            resources=["*"],
+            conditions={"StringEquals": {"aws:RequestedRegion": names.region}},
         ),
         iam.Statement(
             sid="Alarms",

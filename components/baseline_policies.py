@@ -16,7 +16,7 @@ KEY_SERVICES: Mapping[str, tuple[str, ...]] = {
     "logs": ("s3",),
     "storage": ("ec2", "elasticfilesystem", "sagemaker"),
     "audit": ("s3",),
-    "messages": ("sns", "sqs", "ssm", "secretsmanager"),
+    "messages": ("sns", "sqs", "ssm", "secretsmanager", "events"),
 }
 """Key purpose -> services through which the account's identities may use it.
 
@@ -102,6 +102,15 @@ def key_statements(names: Names, purpose: str) -> list[iam.Statement]:
                 sid="AlertsFromServices",
                 principals={"Service": ["budgets.amazonaws.com", "cloudwatch.amazonaws.com"]},
                 actions=["kms:Decrypt", "kms:GenerateDataKey*"],
+                resources=["*"],
+                conditions={"StringEquals": {"aws:SourceAccount": names.account_id}},
+            )
+        )
+        statements.append(
+            iam.Statement(
+                sid="EventsToQueues",
+                principals={"Service": ["events.amazonaws.com"]},
+                actions=["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey*"],
                 resources=["*"],
                 conditions={"StringEquals": {"aws:SourceAccount": names.account_id}},
             )

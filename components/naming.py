@@ -54,6 +54,8 @@ _LIMITS = {
     "domain": 63,
     "group": 63,
     "repository": 256,
+    "queue": 80,
+    "rule": 64,
     "default": 128,
 }
 

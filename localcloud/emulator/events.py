@@ -211,15 +211,18 @@ class Router:
     ) -> None:
         whole: dict[str, str | list[str]] = {
             "aws:SecureTransport": "true",
-            "aws:PrincipalOrgID": self._organization_id,
+            "aws:RequestedRegion": str(rule.arn).split(":")[3],
+            "aws:ResourceAccount": owner,
+            "aws:ResourceOrgID": self._organization_id,
         }
         if principal == SERVICE:
-            whole = {
-                "aws:SecureTransport": "true",
+            whole |= {
                 "aws:SourceArn": rule.arn,
                 "aws:SourceAccount": _account(rule),
                 "aws:SourceOrgID": self._organization_id,
             }
+        else:
+            whole["aws:PrincipalOrgID"] = self._organization_id
         decision = self._authorizer.delivery(
             action, resource, owner, principal, {**whole, **context}
         )

@@ -104,6 +104,29 @@ def test_an_environment_that_is_taken_out_loses_what_it_was_granted(platform: Pl
     assert granted() == prod
 
 
+def test_an_approval_in_dev_waits_in_the_hubs_queue(platform: Platform) -> None:
+    """Through the deployed rules, bus, role, policies and keys."""
+    sagemaker, sqs = platform.client("sagemaker", "dev"), platform.client("sqs", "governance")
+    arn = sagemaker.create_model_package(
+        ModelPackageGroupName="mlops-dev-abalone",
+        ModelApprovalStatus="PendingManualApproval",
+        InferenceSpecification={
+            "Containers": [{"Image": "image", "ModelDataUrl": "s3://bucket/model.tar.gz"}],
+            "SupportedContentTypes": ["text/csv"],
+            "SupportedResponseMIMETypes": ["text/csv"],
+        },
+    )["ModelPackageArn"]
+    url = sqs.get_queue_url(QueueName="mlops-governance-promotions")["QueueUrl"]
+    for status, waiting in (("Rejected", []), ("Approved", [arn])):
+        sagemaker.update_model_package(ModelPackageArn=arn, ModelApprovalStatus=status)
+        found = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", [])
+        assert [json.loads(message["Body"])["resources"] for message in found] == [
+            [one] for one in waiting
+        ]
+    endpoint = running_instance(Paths(platform.root)).endpoint
+    assert daemon.request(endpoint, "GET", "undelivered") == []
+
+
 def faults(platform: Platform, *items: dict[str, Any]) -> None:
     instance = running_instance(Paths(platform.root))
     for item in items:

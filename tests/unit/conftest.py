@@ -117,6 +117,8 @@ def _arn(args: pulumi.runtime.MockResourceArgs, identity: str) -> str | None:
         "aws:iam/role:Role": f"arn:aws:iam::{account}:role/{name}",
         "aws:iam/policy:Policy": f"arn:aws:iam::{account}:policy/{name}",
         "aws:sns/topic:Topic": f"arn:aws:sns:{regional}:{name}",
+        "aws:sqs/queue:Queue": f"arn:aws:sqs:{regional}:{name}",
+        "aws:cloudwatch/eventBus:EventBus": f"arn:aws:events:{regional}:event-bus/{name}",
         "aws:cloudwatch/logGroup:LogGroup": f"arn:aws:logs:{regional}:log-group:{name}",
     }.get(args.typ)
 
