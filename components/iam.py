@@ -7,9 +7,10 @@ functions, so that tests can evaluate exactly what is deployed. JSON is made onl
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import pulumi
 
@@ -78,9 +79,21 @@ def document(statements: Sequence[Statement]) -> dict[str, Any]:
     return {"Version": VERSION, "Statement": [statement.to_dict() for statement in statements]}
 
 
-def render(statements: Sequence[Statement]) -> pulumi.Output[str]:
-    """The document as JSON text, known when all of its leaves are."""
-    return pulumi.Output.json_dumps(document(statements))
+def render(statements: Sequence[Statement]) -> pulumi.Input[str]:
+    """The document as JSON text: at once, or as an output known when all of its leaves are.
+
+    An output costs the event loop several tasks, and most documents hold nothing to wait for.
+    """
+    value = document(statements)
+    return pulumi.Output.json_dumps(value) if _waits(value) else json.dumps(value)
+
+
+def _waits(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_waits, cast("dict[str, Any]", value).values()))
+    if isinstance(value, list):
+        return any(map(_waits, cast("list[Any]", value)))
+    return isinstance(value, pulumi.Output)
 
 
 def merged(*conditions: Condition) -> dict[str, dict[str, Any]]:

@@ -33,6 +33,14 @@ _READ_BYTES = 8 * 1024**2
 # S3 can give these for a whole object that was uploaded in parts; the others only part by part.
 _WHOLE = ("CRC64NVME", "CRC32", "CRC32C")
 _OWN = "CRC32"
+_KEPT = (
+    "CacheControl",
+    "ContentDisposition",
+    "ContentEncoding",
+    "ContentLanguage",
+    "ContentType",
+    "Metadata",
+)
 
 _log = logging.getLogger(__name__)
 
@@ -193,8 +201,8 @@ class Head:
 
     size: int
     etag: str
-    content_type: str
-    metadata: Mapping[str, str]
+    kept: Mapping[str, Any]
+    """Content type and other members that a copy has too, by their names in S3's requests."""
     checksums: Mapping[str, str]
     """Algorithm -> base64, those of the whole object only."""
     key_arn: str
@@ -302,7 +310,14 @@ class Copier:
             self._copy_parts(place, whence, how, head)
         else:
             # Tags would need rights on the source that a reader has not.
-            self._s3.copy_object(**place, **whence, **how, TaggingDirective="REPLACE")
+            self._s3.copy_object(
+                **place,
+                **whence,
+                **how,
+                **head.kept,
+                MetadataDirective="REPLACE",
+                TaggingDirective="REPLACE",
+            )
         copied = self._head(self._bucket, target, self._hub_account)
         if not self._is_copy(copied, head, algorithm, checksum):
             raise ChangedError(f"The copy of s3://{bucket}/{key} is not equal to it.")
@@ -335,8 +350,7 @@ class Copier:
             **place,
             **how,
             ChecksumType="FULL_OBJECT",
-            ContentType=head.content_type,
-            Metadata=dict(head.metadata),
+            **head.kept,
         )["UploadId"]
 
         def copy_part(numbered: tuple[int, tuple[int, int]]) -> dict[str, Any]:
@@ -378,8 +392,7 @@ def read_head(told: Mapping[str, Any]) -> Head:
     return Head(
         size=told["ContentLength"],
         etag=told["ETag"],
-        content_type=told.get("ContentType", "binary/octet-stream"),
-        metadata=told.get("Metadata", {}),
+        kept={name: told[name] for name in _KEPT if told.get(name)},
         checksums=checksums if whole else {},
         key_arn=told.get("SSEKMSKeyId", ""),
     )

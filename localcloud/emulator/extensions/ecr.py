@@ -85,7 +85,7 @@ def complete_layer_upload(ctx: Context, params: Params) -> Params:
             "LayerAlreadyExistsException",
             f"Layer with digest '{digest}' already exists in repository '{repository.name}'.",
         )
-    answer = ctx.forward()
+    answer = ctx.forward(params)
     _layers(ctx, params)[digest] = content
     return answer
 

@@ -47,7 +47,7 @@ def create_group(ctx: Context, params: Params) -> Params:
     if name in ctx.backend(_SERVICE).model_package_groups:
         arn = ctx.arn(f"model-package-group/{name}")
         raise ApiError("ValidationException", f"Model Package Group already exists: {arn}")
-    answer = ctx.forward()
+    answer = ctx.forward(params)
     tags = {tag["Key"]: tag["Value"] for tag in params.get("Tags") or []}
     ctx.store(_SERVICE).setdefault("tags", {})[answer["ModelPackageGroupArn"]] = tags
     return answer
@@ -71,7 +71,7 @@ def create_package(ctx: Context, params: Params) -> Params:
         return {"ModelPackageArn": tokens[token]}
     backend = ctx.backend(_SERVICE)
     standing = dict(backend.model_packages)
-    arn = ctx.forward()["ModelPackageArn"]
+    arn = ctx.forward(params)["ModelPackageArn"]
     if group:
         # moto counts the versions that are left, and would use a deleted one's number again.
         package = backend.model_packages[arn]
@@ -92,7 +92,7 @@ def create_package(ctx: Context, params: Params) -> Params:
 def describe_package(ctx: Context, params: Params) -> Params:
     """moto's, with the members that it forgets and SageMaker's words for what is missing."""
     package = _package(ctx, params["ModelPackageName"])
-    return {**ctx.forward(), **_kept(ctx, "package_members").get(package.arn, {})}
+    return {**ctx.forward(params), **_kept(ctx, "package_members").get(package.arn, {})}
 
 
 @operation(_SERVICE, "UpdateModelPackage")
