@@ -163,7 +163,9 @@ def check_artifacts(
                 source.arn,
             )
         if len(target_uri(artifact.uri, source, bucket)) > _MAX_URI:
-            raise Refused(f"{artifact.uri} is too long to be kept under {source.prefix}.")
+            raise Refused(
+                f"{artifact.uri[:200]}… is too long to be kept under {source.prefix}.", source.arn
+            )
 
 
 def target_key(bucket: str, key: str, source: Source) -> str:

@@ -242,7 +242,7 @@ def card_name(group: str, version: int) -> str:
         mark = hashlib.sha256(group.encode()).hexdigest()[:8]
         tail = f"-{mark}-v{version}"
         name = group[: _NAME_MAX - len(tail)].rstrip("-") + tail
-    return re.sub("-{2,}", "-", name)
+    return name
 
 
 @dataclass(frozen=True)
