@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 
 from functions.promotion.events import Source
+from functions.promotion.ledger import Busy, Ledger
 from functions.promotion.registry import client_token
 from tests.functions.platform import (
     FOREIGN,
     FRAMEWORK_IMAGE,
     LEASE_SECONDS,
+    LEDGER,
     Crash,
     Platform,
     message,
@@ -148,19 +150,45 @@ def test_a_worker_that_lost_its_lease_just_before_registering_makes_no_second_ve
 
 
 def test_a_worker_that_lost_its_lease_while_copying_does_not_register(platform: Platform) -> None:
+    """Not even when whoever has the lease now is not there yet, so that nothing is to be found."""
     arn = platform.register()
+    ledger = Ledger(platform.table, LEDGER, LEASE_SECONDS, platform.clock)
 
     def take_over() -> None:
-        del platform.wire.before["sagemaker:DescribeModelPackageGroup"]
         platform.clock.ahead += LEASE_SECONDS + 1
-        assert platform.deliver(message(arn)) == []
-        platform.wire.calls.clear()
+        assert ledger.claim(arn).fence == 2
 
     platform.wire.before["sagemaker:DescribeModelPackageGroup"] = take_over
     slow = message(arn)
     assert platform.deliver(slow) == [slow["messageId"]]
-    assert "sagemaker:CreateModelPackage" not in platform.wire.calls
+    assert "LeaseLost" in platform.logged[-1]["cause"]
+    assert platform.central(arn) == []
+    # It has not given back what is another's.
+    with pytest.raises(Busy):
+        ledger.claim(arn)
+    platform.wire.before.clear()
+    platform.clock.ahead += LEASE_SECONDS + 1
+    assert platform.deliver(slow) == []
     assert_one(platform, arn)
+
+
+def test_a_claim_whose_answer_was_lost_is_still_the_workers(platform: Platform) -> None:
+    """The SDK repeats the request; the worker must not be kept out by itself."""
+
+    class Repeating:
+        def update_item(self, **request: Any) -> Any:
+            platform.table.update_item(**request)
+            return platform.table.update_item(**request)
+
+    arn = platform.register()
+    ledger = Ledger(Repeating(), LEDGER, LEASE_SECONDS, platform.clock)
+    claim = ledger.claim(arn)
+    with pytest.raises(Busy):
+        Ledger(platform.table, LEDGER, LEASE_SECONDS, platform.clock).claim(arn)
+    ledger.renew(claim)
+    ledger.finish(claim, "arn:central", "card")
+    again = ledger.claim(arn)
+    assert (again.done, again.central_arn) == (True, "arn:central")
 
 
 def test_a_version_that_the_ledger_does_not_know_is_found_in_the_group(platform: Platform) -> None:
