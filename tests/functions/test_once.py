@@ -24,7 +24,7 @@ from tests.functions.platform import (
     message,
 )
 
-EVENTS, VERSIONS = 1000, 160
+EVENTS, VERSIONS = 1000, 96
 
 
 def assert_one(platform: Platform, arn: str) -> dict[str, Any]:
@@ -267,9 +267,9 @@ def test_a_thousand_events_with_everything_that_goes_wrong(platform: Platform) -
     def deliver(numbered: tuple[int, dict[str, Any]]) -> dict[str, Any] | None:
         number, record = numbered
         dice = random.Random(number)  # noqa: S311 - as above
-        if dice.random() < 0.08:
-            platform.wire.crash_after(dice.randint(1, 14))
-        if dice.random() < 0.10:
+        if dice.random() < 0.15:
+            platform.wire.crash_after(dice.randint(1, dice.choice((1, 16))))
+        if dice.random() < 0.12:
             error = dice.choice(("throttle", "server-error"))
             platform.cloud.control("POST", "faults", {"error": error, "count": 1})
         try:
@@ -293,15 +293,15 @@ def test_a_thousand_events_with_everything_that_goes_wrong(platform: Platform) -
         platform.clock.ahead += LEASE_SECONDS + 1
         tally["delivered"] += len(numbered)
     platform.cloud.control("DELETE", "faults")
-    tally["failed calls"] = sum(line["outcome"] == "retried" for line in platform.logged)
+    tally["retried"] = sum(line["outcome"] == "retried" for line in platform.logged)
 
     # Nothing is lost: each message is dealt with, and once.
     assert handled == {record["messageId"]: 1 for record in events}
     assert len(events) == EVENTS
     # What went wrong did go wrong.
-    assert tally["crashed"] >= 20, tally
-    assert tally["failed calls"] >= 50, tally
-    assert tally["delivered"] >= EVENTS + 70, tally
+    assert tally["crashed"] >= 60, tally
+    assert tally["retried"] >= 150, tally
+    assert tally["delivered"] >= EVENTS + 200, tally
     # One version and one card for each that was to be promoted, none for the others.
     central: collections.Counter[str] = collections.Counter()
     for group in groups:

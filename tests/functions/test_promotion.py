@@ -284,7 +284,7 @@ def test_an_image_list_comes_with_all_its_images(platform: Platform) -> None:
 
 
 def test_layers_larger_than_a_part_arrive_whole(platform: Platform) -> None:
-    layer = bytes(range(256)) * (21 * 4096)
+    layer = bytes(range(256)) * 50_000
     digest = platform.push(layer)
     platform.wire.calls.clear()
     arn = platform.register(container={"Image": platform.image(digest)})
