@@ -408,7 +408,7 @@ def parse_response(
     Raises:
         ApiError: It is an error response.
     """
-    model = get_session().get_service_model(service).operation_model(operation)
+    model = operation_model(service, operation)
     parsed = create_parser(protocol).parse(
         {
             "status_code": status,
