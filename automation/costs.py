@@ -106,6 +106,7 @@ BY_USE: Mapping[str, str] = {
     "aws:cloudwatch/logGroup:LogGroup": "CloudWatch Logs",
     "aws:cloudwatch/eventBus:EventBus": "EventBridge",
     "aws:datazone/domain:Domain": "DataZone",
+    "aws:dynamodb/table:Table": "DynamoDB",
     "aws:ec2/flowLog:FlowLog": "VPC flow logs",
     "aws:ecr/repository:Repository": "ECR",
     "aws:glue/catalogDatabase:CatalogDatabase": "Glue",

@@ -138,4 +138,5 @@ SAMPLES: list[tuple[str, str, dict[str, Any], dict[str, Any] | None]] = [
     ("aws:cloudwatch/eventRule:EventRule", "schedule", {"name": "sample-schedule", "scheduleExpression": "rate(1 day)"}, {"scheduleExpression": "rate(2 days)"}),
     ("aws:cloudwatch/eventTarget:EventTarget", "target", {"rule": "@rule.name", "eventBusName": "@bus", "targetId": "queue", "arn": "@queue.arn", "deadLetterConfig": {"arn": "@deadqueue.arn"}}, {"retryPolicy": {"maximumEventAgeInSeconds": 3600, "maximumRetryAttempts": 8}}),
     ("aws:cloudwatch/eventTarget:EventTarget", "defaulttarget", {"rule": "@schedule.name", "targetId": "bus", "arn": "@bus.arn", "roleArn": ROLE}, None),
+    ("aws:dynamodb/table:Table", "table2", {"name": "sample-table", "billingMode": "PAY_PER_REQUEST", "hashKey": "Id", "attributes": [{"name": "Id", "type": "S"}], "serverSideEncryption": {"enabled": True, "kmsKeyArn": "@key.arn"}, "pointInTimeRecovery": {"enabled": False}}, {"pointInTimeRecovery": {"enabled": True}, "tags": {"a": "b"}}),
 ]  # fmt: skip
