@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
+from urllib.parse import unquote
 
 from localcloud.authorization import Decision, Evaluator, Policies, PolicyError, Request
 from localcloud.emulator import conditions, world
@@ -307,20 +308,7 @@ def _key_uses(call: Call, account: str) -> Iterator[Access]:
     """The use of KMS keys that S3 makes for the caller."""
     if call.service != "s3":
         return
-    bucket, name = call.params.get("Bucket"), call.params.get("Key")
-    if not isinstance(bucket, str):
-        return
-    given: str | None = None
-    action = ""
-    if call.operation in ("PutObject", "CreateMultipartUpload", "CopyObject"):
-        algorithm = call.params.get("ServerSideEncryption")
-        action = "kms:GenerateDataKey"
-        if algorithm is None or str(algorithm).startswith("aws:kms"):
-            given = call.params.get("SSEKMSKeyId") or world.default_bucket_key(bucket)
-    elif call.operation == "GetObject" and isinstance(name, str):
-        action = "kms:Decrypt"
-        given = world.object_key(bucket, name)
-    if given:
+    for action, bucket, given in _s3_keys(call):
         arn = world.key_arn(given, account, call.region)
         if arn is None:
             raise ApiError(
@@ -328,6 +316,30 @@ def _key_uses(call: Call, account: str) -> Iterator[Access]:
             )
         parsed = world.Arn.parse(arn)
         yield Access(action, arn, parsed.account if parsed else account, via="s3")
+
+
+def _s3_keys(call: Call) -> Iterator[tuple[str, str, str]]:
+    """Action, bucket, and the key that it needs."""
+    bucket, name = call.params.get("Bucket"), call.params.get("Key")
+    if not isinstance(bucket, str):
+        return
+    read: list[tuple[str, str]] = []
+    if call.operation == "GetObject" and isinstance(name, str):
+        read = [(bucket, name)]
+    elif call.operation in ("CopyObject", "UploadPartCopy"):
+        source = unquote(str(call.params.get("CopySource", ""))).partition("?")[0]
+        source_bucket, _, source_name = source.lstrip("/").partition("/")
+        read = [(source_bucket, source_name)]
+    for from_bucket, from_name in read:
+        key = world.object_key(from_bucket, from_name)
+        if key:
+            yield "kms:Decrypt", from_bucket, key
+    if call.operation in ("PutObject", "CreateMultipartUpload", "CopyObject"):
+        algorithm = call.params.get("ServerSideEncryption")
+        if algorithm is None or str(algorithm).startswith("aws:kms"):
+            key = call.params.get("SSEKMSKeyId") or world.default_bucket_key(bucket)
+            if key:
+                yield "kms:GenerateDataKey", bucket, str(key)
 
 
 # (service, operation) -> (input, kind of policy, error code)

@@ -407,6 +407,31 @@ class TestKeys:
         blob = kms.encrypt(KeyId=key["KeyId"], Plaintext=b"x")["CiphertextBlob"]
         refused(cloud.client("kms", PROD).decrypt, CiphertextBlob=blob, KeyId=key["Arn"])
 
+    def test_a_copy_reads_with_the_sources_key(self, cloud: Cloud) -> None:
+        s3, kms = cloud.client("s3"), cloud.client("kms")
+        source, target = (kms.create_key()["KeyMetadata"]["Arn"] for _ in range(2))
+        for name in ("copied-from", "copied-to"):
+            s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
+        kept = {"ServerSideEncryption": "aws:kms"}
+        s3.put_object(Bucket="copied-from", Key="a b", Body=b"1", SSEKMSKeyId=source, **kept)
+        objects = {"Action": ["s3:GetObject", "s3:PutObject"], "Resource": "arn:aws:s3:::copied-*"}
+        writes = {"Action": "kms:GenerateDataKey", "Resource": target}
+        reads = {"Action": "kms:Decrypt", "Resource": source}
+
+        def copy(*policies: dict[str, Any]) -> None:
+            role = cloud.role(f"copies-with-{len(policies)}", *policies)
+            cloud.client("s3", session=cloud.assume(role)).copy_object(
+                Bucket="copied-to",
+                Key="b",
+                CopySource={"Bucket": "copied-from", "Key": "a b"},
+                SSEKMSKeyId=target,
+                **kept,
+            )
+
+        with pytest.raises(ClientError, match=r"kms:Decrypt"):
+            copy(objects, writes)
+        copy(objects, writes, reads)
+
     def test_a_key_is_known_by_its_alias(self, cloud: Cloud) -> None:
         kms = cloud.client("kms")
         keys = [kms.create_key()["KeyMetadata"]["Arn"] for _ in range(2)]
