@@ -4,7 +4,8 @@ moto matches and delivers too, but asks no policy and puts the receiving account
 another account sent. Here every delivery is authorized as AWS does it: to a bus of another account
 by the target's role and the bus's policy, to a queue by the queue's policy and its key's for the
 service principal. What cannot be delivered goes to the target's dead-letter queue, or is kept for
-people to see (``GET /_localcloud/undelivered``); nothing vanishes.
+people to see (``GET /_localcloud/undelivered``) and measured (``FailedInvocations``); nothing
+vanishes. Rules with a schedule fire by the clock, or at once by ``POST /_localcloud/schedules``.
 """
 
 from __future__ import annotations
@@ -12,10 +13,14 @@ from __future__ import annotations
 import collections
 import datetime as dt
 import json
+import re
+import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
+
+from moto.s3 import notifications
 
 from localcloud.emulator import world
 from localcloud.emulator.authorizer import Authorizer
@@ -23,6 +28,12 @@ from localcloud.emulator.identity import Principal, find_role, role_principal
 
 SERVICE = "events.amazonaws.com"
 _KEPT = 1000
+_BY_ROLE = {
+    "codebuild": "codebuild:StartBuild",
+    "codepipeline": "codepipeline:StartPipelineExecution",
+    "sagemaker": "sagemaker:StartPipelineExecution",
+}
+"""Services that a rule reaches by its target's role -> what that role must be allowed to do."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +105,10 @@ class Router:
         self._authorizer = authorizer
         self._organization_id = organization_id
         self.undelivered: collections.deque[Undelivered] = collections.deque(maxlen=_KEPT)
+        self.targets: dict[str, Callable[[str, Any], None]] = {}
+        """Service -> takes a target's ARN and the event, once its policy has allowed it."""
+        self.failed: Callable[[str], None] | None = None
+        """Takes the ARN of a rule that could not be delivered to a target."""
 
     def publish(
         self, event: Event, account: str, region: str, bus: str = "default", *, hops: int = 0
@@ -111,10 +126,44 @@ class Router:
                 for target in list(rule.targets):
                     self._attempt(event, rule, target, hops)
 
+    def scheduled(self, accounts: Iterable[str], region: str) -> dict[str, str]:
+        """ARN of each enabled rule that has a schedule -> its expression."""
+        return {
+            str(rule.arn): str(rule.scheduled_expression)
+            for account in accounts
+            for rule in world.backend("events", account, region)
+            .event_buses["default"]
+            .rules.values()
+            if rule.scheduled_expression and rule.state != "DISABLED"
+        }
+
+    def fire(self, arn: str) -> None:
+        """Sends a scheduled rule's event to its targets.
+
+        Raises:
+            ValueError: There is no such rule, it has no schedule, or it is disabled.
+        """
+        parsed = world.Arn.parse(arn)
+        name = parsed.resource.removeprefix("rule/") if parsed else ""
+        buses = world.backend("events", parsed.account, parsed.region).event_buses if parsed else {}
+        rule = buses["default"].rules.get(name) if buses else None
+        if parsed is None or rule is None or not rule.scheduled_expression:
+            raise ValueError(f"{arn} is no rule with a schedule.")
+        if rule.state == "DISABLED":
+            raise ValueError(f"{arn} is disabled.")
+        # Source: EventBridge user guide, the event of a scheduled rule.
+        event = Event(
+            parsed.account, parsed.region, "aws.events", "Scheduled Event", {}, (str(rule.arn),)
+        )
+        for target in list(rule.targets):
+            self._attempt(event, rule, target, 0)
+
     def _attempt(self, event: Event, rule: Any, target: Mapping[str, Any], hops: int) -> None:
         try:
             self._deliver(event, rule, target, hops)
         except UndeliverableError as error:
+            if self.failed is not None:
+                self.failed(str(rule.arn))
             reason = self._dead_letter(event, rule, target, error)
             if reason:
                 self.undelivered.append(Undelivered(rule.arn, str(target["Arn"]), event.id, reason))
@@ -161,6 +210,21 @@ class Router:
         elif arn.service == "sqs":
             group = (target.get("SqsParameters") or {}).get("MessageGroupId", "")
             self._to_queue(_input(event, target), rule, str(target["Arn"]), str(group), {})
+        elif arn.service in _BY_ROLE and arn.service in self.targets:
+            given, role = str(target["Arn"]), self._role(target, rule)
+            if role is None:
+                raise UndeliverableError("NO_PERMISSIONS", f"the target {given} has no role")
+            self._authorize(_BY_ROLE[arn.service], given, arn.account, rule, role, {})
+            message = (
+                _pipeline_parameters(event, target)
+                if arn.service == "sagemaker"
+                else _input(event, target)
+            )
+            self.targets[arn.service](given, message)
+        elif arn.service == "lambda" and "lambda" in self.targets:
+            given = str(target["Arn"])
+            self._authorize("lambda:InvokeFunction", given, arn.account, rule, SERVICE, {})
+            self.targets["lambda"](given, _input(event, target))
         else:
             raise UndeliverableError(
                 "NOT_SERVED",
@@ -250,16 +314,44 @@ def _key_of(queue: Any, parsed: world.Arn) -> Iterator[str]:
 def _input(event: Event, target: Mapping[str, Any]) -> Any:
     if target.get("Input"):
         return json.loads(target["Input"])
-    message: Any = event.message()
+    message = event.message()
     if target.get("InputPath"):
-        for part in str(target["InputPath"]).removeprefix("$").split("."):
-            message = message[part] if part else message
+        return _at(message, str(target["InputPath"]))
     if target.get("InputTransformer"):
         raise UndeliverableError(
             "NOT_SERVED",
             "the local cloud has no input transformers: add them in localcloud/emulator/events.py",
         )
     return message
+
+
+def _at(message: Any, path: str) -> Any:
+    """What lies at a JSON path of an event: names with dots, and indices of lists."""
+    found = message
+    for name, index in re.findall(r"\.([\w-]+)|\[(\d+)\]", path):
+        try:
+            found = found[int(index)] if index else found[name]
+        except (KeyError, IndexError, TypeError):
+            raise UndeliverableError("INVALID_JSON", f"the event has nothing at {path}") from None
+    return found
+
+
+def _pipeline_parameters(event: Event, target: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The parameters that a SageMaker pipeline is started with.
+
+    A value that begins with ``$.`` is a JSON path of the event. Source: EventBridge user guide,
+    dynamic path parameters.
+    """
+    message, found = event.message(), list[dict[str, str]]()
+    given = target.get("SageMakerPipelineParameters") or {}
+    for item in given.get("PipelineParameterList") or []:
+        value: Any = item["Value"]
+        if str(value).startswith("$."):
+            value = _at(message, str(value))
+        if isinstance(value, dict | list):
+            raise UndeliverableError("INVALID_PARAMETER", f"{item['Value']} is no single value")
+        found.append({"Name": str(item["Name"]), "Value": str(value)})
+    return found
 
 
 # -- what services emit -------------------------------------------------------------------------
@@ -294,3 +386,46 @@ EMITTING: dict[tuple[str, str], Emitting] = {
 """(service, operation) -> the events that AWS sends to the account's default bus once such a call
 has succeeded, from the service's client and the call's answer.
 Source: SageMaker developer guide, "Events that SageMaker AI sends to Amazon EventBridge"."""
+
+
+_BUCKET_EVENTS = {
+    "s3:ObjectCreated:Put": ("Object Created", "PutObject"),
+    "s3:ObjectCreated:Post": ("Object Created", "POST Object"),
+    "s3:ObjectCreated:Copy": ("Object Created", "CopyObject"),
+    "s3:ObjectCreated:CompleteMultipartUpload": ("Object Created", "CompleteMultipartUpload"),
+    "s3:ObjectRemoved:Delete": ("Object Deleted", "DeleteObject"),
+}
+"""Notification of S3 -> detail type and reason of its event."""
+
+
+def hear_buckets(publish: Callable[[Event], None]) -> None:
+    """Takes over what buckets send to EventBridge where it is turned on.
+
+    moto would deliver it to the targets itself, without asking any policy.
+    Source: Amazon S3 user guide, "EventBridge event message structure".
+    """
+
+    def send(account_id: str, bucket: Any, event_name: Any, key: Any) -> None:
+        kind = _BUCKET_EVENTS.get(str(getattr(event_name, "value", event_name)))
+        if kind is None:
+            return
+        detail_type, reason = kind
+        detail: dict[str, Any] = {
+            "version": "0",
+            "bucket": {"name": bucket.name},
+            "object": {
+                "key": key.name,
+                "size": key.size,
+                "etag": str(key.etag).strip('"'),
+                "sequencer": f"{time.time_ns():016X}",
+            },
+            "request-id": uuid.uuid4().hex[:16].upper(),
+            "requester": account_id,
+            "reason": reason,
+        }
+        if bucket.is_versioned:
+            detail["object"]["version-id"] = key.version_id
+        arn = str(bucket.arn)
+        publish(Event(account_id, bucket.region_name, "aws.s3", detail_type, detail, (arn,)))
+
+    notifications._send_event_bridge_message = send  # pyright: ignore[reportPrivateUsage]

@@ -16,7 +16,9 @@ from tests.localcloud.emulators import (
     REGION,
     Cloud,
     checkout,
+    document,
     running,
+    trusting,
 )
 
 BUS = f"arn:aws:events:{REGION}:{HUB}:event-bus/hub"
@@ -27,12 +29,6 @@ PATTERN = {
     "detail-type": ["SageMaker Model Package State Change"],
     "detail": {"ModelApprovalStatus": ["Approved"]},
 }
-
-
-def document(*statements: dict[str, Any]) -> str:
-    return json.dumps(
-        {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **s} for s in statements]}
-    )
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +46,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
         cloud.role(
             "forward",
             {"Action": "events:PutEvents", "Resource": BUS},
-            trust={"Principal": {"Service": "events.amazonaws.com"}},
+            trust=trusting("events"),
         )
         dev = cloud.client("events")
         dev.put_rule(Name="approvals", EventPattern=json.dumps(PATTERN))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, cast
 
+from localcloud.emulator import schedules
 from localcloud.emulator.events import Event
 from localcloud.emulator.extension import ApiError, Context, Params, operation
 from localcloud.emulator.world import Arn
@@ -22,7 +23,8 @@ def _put(ctx: Context, entry: Params) -> Params:
         if not entry.get(member):
             message = f"Parameter {member} is not valid. Reason: {member} is a required argument."
             return {"ErrorCode": "InvalidArgument", "ErrorMessage": message}
-    if entry["Source"].startswith("aws."):
+    # AWS itself is the emulator, on behalf of a service whose state has changed.
+    if entry["Source"].startswith("aws.") and not ctx.caller.is_service:
         return {
             "ErrorCode": "NotAuthorizedForSourceException",
             "ErrorMessage": "Not authorized for the source.",
@@ -47,6 +49,27 @@ def _put(ctx: Context, entry: Params) -> Params:
     )
     cast(Any, ctx.host).events.publish(event, account, region, bus)
     return {"EventId": event.id}
+
+
+@operation("events", "PutRule")
+def put_rule(ctx: Context, params: Params) -> Params:
+    """Makes or changes a rule; moto takes any schedule."""
+    expression = params.get("ScheduleExpression")
+    if expression and params.get("EventBusName", "default") != "default":
+        raise ApiError(
+            "ValidationException", "ScheduleExpression is supported only on the default event bus."
+        )
+    if expression:
+        try:
+            schedules.parse(expression)
+        except schedules.NotServedError as error:
+            message = f"{error}: add it in localcloud/emulator/schedules.py."
+            raise ApiError("NotImplemented", message, 501) from error
+        except schedules.ScheduleError as error:
+            raise ApiError(
+                "ValidationException", f"Parameter ScheduleExpression is not valid. {error}"
+            ) from error
+    return ctx.forward()
 
 
 @operation("events", "UpdateEventBus")
