@@ -1,14 +1,16 @@
 """Emulated SageMaker operations that moto answers wrongly: model package versions and groups.
 
 What is added: a client token gives the version that it made, versions keep members that moto
-forgets, an update changes only what it names, versions are deleted and their numbers never used
-again, and a group is made once.
+forgets, an update of a version or its card changes only what it names, who made and changed a
+version is its caller, versions are deleted and their numbers never used again, a group is made
+once, and a search for versions finds all of that, in pages.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 from localcloud.emulator.extension import ApiError, Context, Params, operation
 
@@ -29,6 +31,25 @@ def _kept(ctx: Context, kind: str) -> dict[str, Any]:
 
 def _group(name_or_arn: str) -> str:
     return name_or_arn.rpartition("/")[2]
+
+
+def _user(ctx: Context) -> dict[str, Any]:
+    """The caller as SageMaker records it."""
+    caller = ctx.caller
+    if caller.is_service:
+        return {}
+    identity = {"Arn": caller.arn, "PrincipalId": cast(Any, ctx.host).user_id(caller)}
+    if caller.source_identity:
+        identity["SourceIdentity"] = caller.source_identity
+    if not caller.user_profile:
+        return {"IamIdentity": identity}
+    domain, name = caller.user_profile.split("/")[-2:]
+    return {
+        "UserProfileArn": caller.user_profile,
+        "UserProfileName": name,
+        "DomainId": domain,
+        "IamIdentity": identity,
+    }
 
 
 def _package(ctx: Context, name: str) -> Any:
@@ -82,7 +103,8 @@ def create_package(ctx: Context, params: Params) -> Params:
         backend.model_packages.clear()
         backend.model_packages.update({**standing, arn: package})
         backend.model_package_name_mapping[arn] = arn
-    _kept(ctx, "package_members")[arn] = {m: params[m] for m in _FORGOTTEN if m in params}
+    members = {m: params[m] for m in _FORGOTTEN if m in params}
+    _kept(ctx, "package_members")[arn] = {**members, "CreatedBy": _user(ctx)}
     if token:
         tokens[token] = arn
     return {"ModelPackageArn": arn}
@@ -111,6 +133,7 @@ def update_package(ctx: Context, params: Params) -> Params:
     package.approval_description = params.get("ApprovalDescription", said)
     members = _kept(ctx, "package_members").setdefault(package.arn, {})
     members.update({m: params[m] for m in _FORGOTTEN if m in params})
+    members["LastModifiedBy"] = _user(ctx)
     return answer
 
 
@@ -121,3 +144,64 @@ def delete_package(ctx: Context, params: Params) -> Params | None:
     del ctx.backend(_SERVICE).model_packages[package.arn]
     _kept(ctx, "package_members").pop(package.arn, None)
     return None
+
+
+_FOUND_AT_ONCE = 10
+_COMPARED: dict[str, Callable[[Any, Any], bool]] = {
+    "Equals": lambda has, wanted: has == wanted,
+    "NotEquals": lambda has, wanted: has != wanted,
+    "Contains": lambda has, wanted: wanted in (has or ""),
+    "Exists": lambda has, _: has is not None,
+    "NotExists": lambda has, _: has is None,
+}
+
+
+@operation(_SERVICE, "Search")
+def search(ctx: Context, params: Params) -> Params:
+    """Versions at once, which AWS finds a while after they change; moto finds other resources."""
+    if params["Resource"] != "ModelPackage":
+        return ctx.forward()
+    expression = params.get("SearchExpression") or {}
+    filters: list[Params] = expression.get("Filters") or []
+    unknown = {item.get("Operator", "Equals") for item in filters} - set(_COMPARED)
+    if set(expression) - {"Filters"} or unknown or params.get("SortBy"):
+        raise ApiError(
+            "ValidationException",
+            "The local cloud searches versions by Filters of "
+            f"{', '.join(_COMPARED)}, newest first, and by nothing else.",
+        )
+    members = _kept(ctx, "package_members")
+    found: list[Params] = []
+    for package in ctx.backend(_SERVICE).model_packages.values():
+        told = {**package.gen_response_object(), **members.get(package.arn, {})}
+        if all(
+            _COMPARED[item.get("Operator", "Equals")](_text(told, item["Name"]), item.get("Value"))
+            for item in filters
+        ):
+            found.append(told)
+    found.sort(key=lambda told: told.get("LastModifiedTime") or told["CreationTime"], reverse=True)
+    start, most = int(params.get("NextToken") or 0), params.get("MaxResults", _FOUND_AT_ONCE)
+    answer: Params = {"Results": [{"ModelPackage": told} for told in found[start : start + most]]}
+    if start + most < len(found):
+        answer["NextToken"] = str(start + most)
+    return answer
+
+
+def _text(told: Params, name: str) -> Any:
+    """A property by its name in searches: those of customer metadata have two parts."""
+    first, _, rest = name.partition(".")
+    value = told.get(first)
+    return (value or {}).get(rest) if rest else value
+
+
+@operation(_SERVICE, "UpdateModelCard")
+def update_card(ctx: Context, params: Params) -> Params:
+    """moto's; what an update does not name stays."""
+    versions = ctx.backend(_SERVICE).model_cards.get(params["ModelCardName"])
+    if not versions:
+        return ctx.forward(params)
+    standing = {
+        "Content": versions[-1].content,
+        "ModelCardStatus": versions[-1].model_card_status,
+    }
+    return ctx.forward({**standing, **params})

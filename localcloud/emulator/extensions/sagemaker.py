@@ -1,13 +1,14 @@
-"""Emulated SageMaker operations that moto lacks: Studio, tags, group policies, feature groups.
+"""Emulated SageMaker operations that moto lacks: Studio, tags, group policies.
 
 Domains, user profiles, spaces, apps and lifecycle configurations live here; model package groups
-and feature groups are moto's, with what it does not do added. Nothing is started: an app is
+are moto's, with what it does not do added. Nothing is started: an app is
 ``InService`` at once and costs nothing.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import uuid
 from typing import Any
 
@@ -19,6 +20,7 @@ from localcloud.emulator.extension import (
     resource_policy,
     resource_tags,
 )
+from localcloud.emulator.extensions.ram import shared_groups, shared_statements
 
 _SERVICE = "sagemaker"
 
@@ -264,8 +266,10 @@ def list_in_domain(ctx: Context, params: Params) -> Params:
     """User profiles or spaces, of one domain or of all."""
     name, kind = _kind(ctx)
     members = ("DomainId", kind["name"], "Status", "CreationTime", "LastModifiedTime")
+    summaries = ("OwnershipSettings", "SpaceSharingSettings")
     items = [
         {member: thing[member] for member in members}
+        | {f"{member}Summary": thing[member] for member in summaries if member in thing}
         for (domain_id, own), thing in sorted(_things(ctx, kind["kind"]).items())
         if params.get("DomainIdEquals") in (None, domain_id)
         and params.get(f"{name}NameContains", "") in own
@@ -445,51 +449,46 @@ def delete_group(ctx: Context, params: Params) -> Params | None:
 
 @resource_policy(_SERVICE)
 def group_policy(ctx: Context, arn: str) -> str | None:
-    """A group's policy guards the group and its versions."""
+    """A group's policy guards the group and its versions, with what RAM shares of it."""
     kind, _, rest = arn.partition(f":{ctx.account}:")[2].partition("/")
     if kind not in ("model-package-group", "model-package"):
         return None
-    policy = _things(ctx, "group_policies").get(rest.partition("/")[0])
-    return policy["ResourcePolicy"] if policy else None
+    name = rest.partition("/")[0]
+    policy = _things(ctx, "group_policies").get(name)
+    shared = shared_statements(ctx, name)
+    if not shared:
+        return policy["ResourcePolicy"] if policy else None
+    own: Params = json.loads(policy["ResourcePolicy"]) if policy else {}
+    statements = own.get("Statement", [])
+    statements = statements if isinstance(statements, list) else [statements]
+    return json.dumps({"Version": "2012-10-17", **own, "Statement": [*statements, *shared]})
 
 
-# -- feature groups ------------------------------------------------------------------------------
+_PAGE = 100
 
 
-@operation(_SERVICE, "DeleteFeatureGroup")
-def delete_feature_group(ctx: Context, params: Params) -> Params | None:
-    """Removes a feature group; the offline store's objects stay, as on AWS."""
-    name = _group_name(params["FeatureGroupName"])
-    groups = ctx.backend(_SERVICE).feature_groups
-    keys = [key for key, group in groups.items() if group.feature_group_name == name]
-    if not keys:
-        raise ApiError("ResourceNotFound", f"FeatureGroup {name} does not exist.")
-    del groups[keys[0]]
-    _tags(ctx).pop(ctx.arn(f"feature-group/{name.lower()}"), None)
-    return None
-
-
-@operation(_SERVICE, "CreateFeatureGroup")
-def create_feature_group(ctx: Context, params: Params) -> Params:
-    """moto's, with the online store that it forgets."""
-    answer = ctx.forward()
-    _things(ctx, "feature_groups")[params["FeatureGroupName"]] = {
-        member: params[member]
-        for member in ("OnlineStoreConfig", "Description", "ThroughputConfig")
-        if member in params
-    }
-    _remember_tags(ctx, answer["FeatureGroupArn"], params)
+@operation(_SERVICE, "ListModelPackageGroups")
+def list_groups(ctx: Context, params: Params) -> Params:
+    """The account's own groups, or those that other accounts share with it."""
+    given = dict(params)
+    if given.pop("CrossAccountFilterOption", "SameAccount") == "SameAccount":
+        return ctx.forward(given)
+    start, size = int(given.pop("NextToken", 0)), given.pop("MaxResults", _PAGE)
+    found: list[Params] = []
+    for owner, names in shared_groups(ctx).items():
+        pages = ctx.client(_SERVICE, account=owner).get_paginator("list_model_package_groups")
+        found += [
+            item
+            for page in pages.paginate(**given)
+            for item in page["ModelPackageGroupSummaryList"]
+            if item["ModelPackageGroupName"] in names
+        ]
+    by = "ModelPackageGroupName" if given.get("SortBy") == "Name" else "CreationTime"
+    found.sort(key=lambda item: item[by], reverse=given.get("SortOrder") == "Descending")
+    answer: Params = {"ModelPackageGroupSummaryList": found[start : start + size]}
+    if start + size < len(found):
+        answer["NextToken"] = str(start + size)
     return answer
-
-
-@operation(_SERVICE, "DescribeFeatureGroup")
-def describe_feature_group(ctx: Context, params: Params) -> Params:
-    """moto's, with the online store."""
-    name = _group_name(params["FeatureGroupName"])
-    groups = ctx.backend(_SERVICE).feature_groups.values()
-    if all(group.feature_group_name != name for group in groups):
-        raise ApiError("ResourceNotFound", f"FeatureGroup {name} does not exist.")
-    return {**ctx.forward(), **_things(ctx, "feature_groups").get(name, {})}
 
 
 # -- tags ----------------------------------------------------------------------------------------

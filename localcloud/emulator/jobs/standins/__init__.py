@@ -1,0 +1,1 @@
+"""What runs in place of AWS's images: scripts for the interpreter of the seed environment."""
