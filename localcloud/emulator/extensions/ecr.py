@@ -1,4 +1,4 @@
-"""Emulated ECR operations that moto lacks or answers wrongly: layers' content, and manifests.
+"""Emulated ECR operations that moto lacks or answers wrongly: layers' content, manifests, scans.
 
 A layer's bytes are kept, and a download address gives them, as the presigned address of ECR does:
 once made it needs no credentials and soon ends. Manifests are known by the digest of their text,
@@ -17,6 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from localcloud.emulator.extension import ApiError, Context, Params, operation
+from localcloud.emulator.scans import counts
 
 _ADDRESS_SECONDS = 3600
 _blobs: dict[str, tuple[float, bytes]] = {}
@@ -129,6 +130,16 @@ def put_image(ctx: Context, params: Params) -> Params:
             )
     if digest in standing and not params.get("imageTag"):
         raise ApiError("ImageAlreadyExistsException", f"Image with digest '{digest}' exists.")
+    tagged = {tag: image.get_image_digest() for image in repository.images
+              for tag in image.image_tags}  # fmt: skip
+    tag = params.get("imageTag")
+    if repository.is_tag_immutable() and tagged.get(tag, digest) != digest:
+        # moto has another error for it.
+        raise ApiError(
+            "ImageTagAlreadyExistsException",
+            f"The image tag '{tag}' already exists in the '{repository.name}' repository and cannot"
+            " be overwritten because the tag is immutable.",
+        )
     if repository.image_tag_mutability == "MUTABLE":
         for image in repository.images:
             # moto would delete the image that the tag leaves.
@@ -136,4 +147,81 @@ def put_image(ctx: Context, params: Params) -> Params:
                 image.remove_tag(params["imageTag"])
                 image.image_tag = image.image_tags[-1] if image.image_tags else None
     # moto would make a digest of its own.
-    return ctx.forward({**params, "imageDigest": digest})
+    answer = ctx.forward({**params, "imageDigest": digest})
+    if repository.image_scanning_configuration.get("scanOnPush") and digest not in standing:
+        _scan(ctx, params, digest, manifest)
+    return answer
+
+
+# -- scans -----------------------------------------------------------------------------------------
+
+
+def _image(ctx: Context, params: Params) -> Any:
+    """An image by tag or digest.
+
+    Raises:
+        ApiError: ``ImageNotFoundException``.
+    """
+    repository, wanted = _repository(ctx, params), params["imageId"]
+    for image in repository.images:
+        known = wanted.get("imageDigest") in (None, image.get_image_digest())
+        if known and (not wanted.get("imageTag") or wanted["imageTag"] in image.image_tags):
+            return image
+    raise ApiError(
+        "ImageNotFoundException",
+        f"The image with imageId {wanted} does not exist within the repository with name"
+        f" '{repository.name}' in the registry with id '{ctx.account}'",
+    )
+
+
+def _scan(ctx: Context, params: Params, digest: str, manifest: Params) -> None:
+    """Keeps when an image was scanned; what is found is told anew whenever it is asked for."""
+    scans = ctx.store().setdefault("scans", {}).setdefault(params["repositoryName"], {})
+    kept = _layers(ctx, params)
+    layers = [part["digest"] for part in manifest.get("layers", ())]
+    scans[digest] = (ctx.now(), [digest for digest in layers if digest in kept])
+
+
+@operation("ecr", "StartImageScan")
+def start_image_scan(ctx: Context, params: Params) -> Params:
+    """Scans an image; it is done at once."""
+    image = _image(ctx, params)
+    digest = image.get_image_digest()
+    _scan(ctx, params, digest, json.loads(image.image_manifest))
+    return {
+        "registryId": ctx.account,
+        "repositoryName": params["repositoryName"],
+        "imageId": {"imageDigest": digest},
+        "imageScanStatus": {"status": "COMPLETE"},
+    }
+
+
+@operation("ecr", "DescribeImageScanFindings")
+def describe_image_scan_findings(ctx: Context, params: Params) -> Params:
+    """The findings of an image's scan by the advisories that the emulator was given.
+
+    moto would tell of a made-up finding in every image.
+    """
+    digest = _image(ctx, params).get_image_digest()
+    scans = ctx.store().get("scans", {}).get(params["repositoryName"], {})
+    if digest not in scans:
+        raise ApiError(
+            "ScanNotFoundException",
+            f"Image scan does not exist for the image with '{{imageDigest:'{digest}'}}' in the"
+            f" repository with name '{params['repositoryName']}' in the registry with id"
+            f" '{ctx.account}'",
+        )
+    moment, layers = scans[digest]
+    kept = _layers(ctx, params)
+    findings, told = ctx.host.advisories.findings(kept[layer] for layer in layers)
+    return {
+        "registryId": ctx.account,
+        "repositoryName": params["repositoryName"],
+        "imageId": {"imageDigest": digest},
+        "imageScanStatus": {"status": "COMPLETE", "description": told},
+        "imageScanFindings": {
+            "imageScanCompletedAt": moment,
+            "findings": findings,
+            "findingSeverityCounts": counts(findings),
+        },
+    }
