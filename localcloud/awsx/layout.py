@@ -1,7 +1,7 @@
 """How a VPC's address block is shared out between zones and subnets.
 
 The block is divided evenly between the zones, and each zone's part between its subnets in the order
-private, public, isolated: each as large as its mask says, or an even share of the zone.
+in which they are given: each as large as its mask says, or an even share of the zone.
 Source: the documentation of ``awsx.ec2.Vpc``, subnet strategy Auto.
 """
 
@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import ipaddress
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-ORDER = ("Private", "Public", "Isolated")
+TYPES = ("Private", "Public", "Isolated")
 
 
 class LayoutError(ValueError):
@@ -27,11 +28,13 @@ class SubnetSpec:
         type: ``Private``, ``Public`` or ``Isolated``.
         name: The tier's part of the subnets' names.
         mask: Prefix length of each subnet; None takes an even share.
+        tags: Tags of its subnets, beside the VPC's.
     """
 
     type: str
     name: str = ""
     mask: int | None = None
+    tags: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True)
@@ -62,11 +65,10 @@ def layout(vpc: str, cidr: str, zones: int, specs: Sequence[SubnetSpec]) -> list
     share = zone_mask + math.ceil(math.log2(len(specs)))
     if share > 28:
         raise LayoutError(f"{cidr} is too small for {len(specs)} subnets in {zones} zones")
-    ordered = sorted(specs, key=lambda spec: ORDER.index(spec.type))
     placed: list[PlacedSubnet] = []
     for zone, part in zip(range(zones), block.subnets(new_prefix=zone_mask), strict=False):
         next_address = int(part.network_address)
-        for spec in ordered:
+        for spec in specs:
             mask = spec.mask or share
             size = 2 ** (32 - mask)
             start = -(-next_address // size) * size

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import pulumi
 from pulumi import ResourceOptions
 
-from localcloud.awsx.layout import PlacedSubnet, SubnetSpec, layout
+from localcloud.awsx.layout import TYPES, PlacedSubnet, SubnetSpec, layout
 
 TOKEN = "awsx:ec2:Vpc"  # noqa: S105 - a type token
-_DEFAULT_SPECS = ({"type": "Public"}, {"type": "Private"})
 _SERVED = {
     "cidrBlock", "numberOfAvailabilityZones", "availabilityZoneNames", "natGateways", "subnetSpecs",
     "subnetStrategy", "tags", "enableDnsHostnames", "enableDnsSupport", "instanceTenancy",
 }  # fmt: skip
+_SERVED_OF_A_SPEC = {"type", "name", "cidrMask", "tags"}
+_SERVED_OF_NAT_GATEWAYS = {"strategy"}
 _NAT = ("None", "Single", "OnePerAz")
 _AWS = importlib.metadata.version("pulumi-aws")
 
@@ -45,19 +46,21 @@ class Vpc(pulumi.ComponentResource):
 
     def __init__(self, name: str, inputs: Mapping[str, Any], opts: ResourceOptions) -> None:
         super().__init__(TOKEN, name, {}, opts)
-        unserved = sorted(set(inputs) - _SERVED)
-        if unserved:
-            raise ValueError(
-                f"{TOKEN} {name}: the local cloud does not serve {', '.join(unserved)}; "
-                "add it in localcloud/awsx/vpc.py"
-            )
+        problems = list(_problems(inputs))
+        if problems:
+            raise ValueError(f"{TOKEN} {name}: {'; '.join(problems)}")
         self._name, self._inputs = name, inputs
         self._tags: dict[str, Any] = dict(inputs.get("tags") or {})
         zones = self._zones()
         cidr = inputs.get("cidrBlock") or "10.0.0.0/16"
         specs = [
-            SubnetSpec(spec["type"], spec.get("name", ""), _whole(spec.get("cidrMask")))
-            for spec in inputs.get("subnetSpecs") or _DEFAULT_SPECS
+            SubnetSpec(
+                spec["type"],
+                spec.get("name") or "",
+                _whole(spec.get("cidrMask")),
+                spec.get("tags") or {},
+            )
+            for spec in inputs["subnetSpecs"]
         ]
         self.vpc = _Child(
             "Vpc",
@@ -71,9 +74,6 @@ class Vpc(pulumi.ComponentResource):
             },
             self,
         )
-        self._spec_tags = {
-            spec["type"]: spec.get("tags") or {} for spec in inputs.get("subnetSpecs") or ()
-        }
         self._subnets(zones, layout(name, cidr, len(zones), specs))
         outputs = self.outputs()
         self.register_outputs(outputs)
@@ -114,12 +114,7 @@ class Vpc(pulumi.ComponentResource):
             )
         made: list[tuple[PlacedSubnet, _Child, _Child]] = []
         for subnet in placed:
-            tags = {
-                "Name": subnet.name,
-                "SubnetType": subnet.spec.type,
-                **self._tags,
-                **self._spec_tags.get(subnet.spec.type, {}),
-            }
+            place = {"Name": subnet.name, "SubnetType": subnet.spec.type}
             resource = _Child(
                 "Subnet",
                 subnet.name,
@@ -128,12 +123,15 @@ class Vpc(pulumi.ComponentResource):
                     "availabilityZone": zones[subnet.zone],
                     "cidrBlock": subnet.cidr,
                     "mapPublicIpOnLaunch": subnet.spec.type == "Public",
-                    "tags": tags,
+                    "tags": {**self._tags, **subnet.spec.tags, **place},
                 },
                 self.vpc,
             )
             table = _Child(
-                "RouteTable", subnet.name, {"vpcId": self.vpc.id, "tags": tags}, resource
+                "RouteTable",
+                subnet.name,
+                {"vpcId": self.vpc.id, "tags": {**self._tags, **place}},
+                resource,
             )
             association = _Child(
                 "RouteTableAssociation",
@@ -158,8 +156,6 @@ class Vpc(pulumi.ComponentResource):
         private = any(subnet.spec.type == "Private" for subnet, _, _ in made)
         default = "OnePerAz" if public and private else "None"
         strategy = (self._inputs.get("natGateways") or {}).get("strategy") or default
-        if strategy not in _NAT:
-            raise ValueError(f"{TOKEN} {self._name}: natGateways.strategy is one of {_NAT}")
         if strategy != "None" and not public:
             raise ValueError(f"{TOKEN} {self._name}: NAT gateways need public subnets")
         count = {"None": 0, "Single": 1, "OnePerAz": zones}[strategy]
@@ -214,6 +210,35 @@ class Vpc(pulumi.ComponentResource):
             "privateSubnetIds": self.ids["Private"],
             "isolatedSubnetIds": self.ids["Isolated"],
         }
+
+
+def _problems(inputs: Mapping[str, Any]) -> Iterator[str]:
+    """What the component cannot make of its inputs: unknown names at any depth, then values."""
+    specs: Sequence[Any] = inputs.get("subnetSpecs") or ()
+    gateways: Mapping[str, Any] = inputs.get("natGateways") or {}
+    yield from _unserved("", inputs, _SERVED)
+    yield from _unserved("natGateways.", gateways, _SERVED_OF_NAT_GATEWAYS)
+    for index, spec in enumerate(specs):
+        yield from _unserved(f"subnetSpecs[{index}].", spec, _SERVED_OF_A_SPEC)
+        if spec.get("type") not in TYPES:
+            yield f"subnetSpecs[{index}].type is one of {', '.join(TYPES)}"
+    if not specs:
+        yield "subnetSpecs is needed: the local cloud has no subnets of its own choice"
+    # Without one the real component lays out by "Legacy".
+    if inputs.get("subnetStrategy") != "Auto":
+        yield "subnetStrategy is to be Auto: the local cloud lays out by no other"
+    if (gateways.get("strategy") or "None") not in _NAT:
+        yield f"natGateways.strategy is one of {', '.join(_NAT)}"
+    if inputs.get("availabilityZoneNames") and inputs.get("numberOfAvailabilityZones"):
+        yield "only one of availabilityZoneNames and numberOfAvailabilityZones can be given"
+
+
+def _unserved(path: str, given: Mapping[str, Any], served: Collection[str]) -> Iterator[str]:
+    for name in sorted(set(given) - set(served)):
+        yield (
+            f"the local cloud does not serve {path}{name}, but {', '.join(sorted(served))}; "
+            "add it in localcloud/awsx/vpc.py"
+        )
 
 
 def _whole(value: Any) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -105,7 +105,7 @@ def taken_properties(row: Row) -> set[str]:
             if name
         }
         taken |= set(call.takes)
-    return taken
+    return taken - set(row.refused)
 
 
 def _input_shape(row: Row, call: Call) -> StructureShape:
@@ -181,11 +181,7 @@ def create(row: Row, inputs: Props, tags: dict[str, str], scope: Scope) -> Made:
     if row.tags is not None:
         outputs["tagsAll"] = tags
     outputs.setdefault("region", scope.region)
-    if row.id_of is not None:
-        id_ = row.id_of(inputs)
-    else:
-        where = {"account": scope.account, "region": scope.region}
-        id_ = str(fill(row.id, where | _with_templates(row, outputs, "", scope)))
+    id_ = _state_id(row, outputs, scope)
     outputs = _with_templates(row, outputs, id_, scope)
     made = Made(id_, outputs)
     try:
@@ -198,6 +194,38 @@ def create(row: Row, inputs: Props, tags: dict[str, str], scope: Scope) -> Made:
         delete(row, made.id, outputs, scope)
         raise
     return made
+
+
+def adopt(row: Row, id_: str, inputs: Props, scope: Scope) -> Made | None:
+    """What a creation left whose answer nobody saw; None when there is nothing.
+
+    Args:
+        row: The type's row.
+        id_: Its id for an import, which may not be the id that it has in the state.
+        inputs: What it was to be made of.
+        scope: Where it lives.
+    """
+    found = read(row, row.id_of(inputs) if row.id_of is not None else id_, inputs, scope)
+    if found is None:
+        return None
+    known = schema.schema(row.token)
+    assert known is not None
+    # What AWS fills in by itself was never declared, and is no drift.
+    made = {
+        name: value
+        for name, value in found.items()
+        if name in ("region", "tagsAll", *row.computed, *inputs) or name not in known.inputs
+    }
+    for name, value in inputs.items():
+        made[name] = shapes.merge(value, made[name]) if name in made else value
+    return Made(_state_id(row, made, scope), made)
+
+
+def _state_id(row: Row, props: Props, scope: Scope) -> str:
+    if row.id_of is not None:
+        return row.id_of(props)
+    where = {"account": scope.account, "region": scope.region}
+    return str(fill(row.id, where | _with_templates(row, props, "", scope)))
 
 
 def _set_member(params: Props, path: str, value: Any) -> None:
@@ -232,30 +260,39 @@ def _with_templates(row: Row, outputs: Props, id_: str, scope: Scope) -> Props:
     return {**outputs, **made}
 
 
+def _unless_gone(row: Row, ask: Callable[[], Props | None]) -> Props | None:
+    try:
+        return ask()
+    except ClientError as error:
+        if is_gone(row, error):
+            return None
+        raise
+
+
 def read(row: Row, id_: str, props: Props, scope: Scope) -> Props | None:
     """What the cloud says of a resource: the properties that can be read; None when it is gone."""
-    if row.find is not None:
-        found = row.find(id_, props, scope)
+    find = row.find
+    if find is not None:
+        found = _unless_gone(row, lambda: find(id_, props, scope))
         if found is None:
             return None
         answer: Props = {}
     else:
-        assert row.read is not None
+        read_call = row.read
+        assert read_call is not None
         params = {
             name: fill(template, id_values(row, id_, props))
-            for name, template in row.read.by.items()
-        } | dict(row.read.fixed)
-        try:
-            answer = scope.call(row.service, row.read.operation, params)
-        except ClientError as error:
-            if is_gone(row, error):
-                return None
-            raise
-        structure = dig(answer, row.read.path) if row.read.path else answer
+            for name, template in read_call.by.items()
+        } | dict(read_call.fixed)
+        asked = _unless_gone(row, lambda: scope.call(row.service, read_call.operation, params))
+        if asked is None:
+            return None
+        answer = asked
+        structure = dig(answer, read_call.path) if read_call.path else answer
         # EC2 shows some things for a while after their deletion.
         if structure is None or str(structure.get("State")).lower() in ("deleted", "deleting"):
             return None
-        shape = _output_shape(row, row.read)
+        shape = _output_shape(row, read_call)
         known = schema.schema(row.token)
         assert known is not None
         found = shapes.properties(structure, shape, {**known.outputs, **known.inputs}, row.rename)
@@ -274,6 +311,57 @@ def read(row: Row, id_: str, props: Props, scope: Scope) -> Props | None:
     if row.tags is not None and "tagsAll" not in found:
         found["tagsAll"] = read_tags(row, row.tags, id_, {**props, **found}, answer, scope)
     return found
+
+
+def named_by(row: Row, id_: str) -> Props:
+    """The properties in the id of an import, by the row's template.
+
+    Raises:
+        ResourceError: The id has another form.
+    """
+    pattern, lazy = "", "?"
+    for text, name, _, _ in _TEMPLATES.parse(row.import_id):
+        pattern += re.escape(text)
+        if name:
+            pattern += f"(?P<{name}>.+{lazy})"
+            lazy = ""
+    match = re.fullmatch(pattern, id_)
+    if match is None:
+        raise ResourceError(
+            f"{id_!r} is no id that an import of {row.token} takes: give {row.import_id}"
+        )
+    return match.groupdict()
+
+
+def read_import(row: Row, id_: str, scope: Scope) -> Made | None:
+    """What an import by its id finds: the id that the state keeps, and what can be read.
+
+    Args:
+        row: The type's row.
+        id_: The id in the real provider's form for imports.
+        scope: Where.
+
+    Raises:
+        ResourceError: The real provider imports no such type, or the id has another form.
+    """
+    if not row.importable:
+        raise ResourceError(
+            f"the AWS provider imports no {row.token}: declare it, and let it be made"
+        )
+    if not row.import_id:
+        found = read(row, id_, {}, scope)
+        return None if found is None else Made(id_, found)
+    named = named_by(row, id_)
+    try:
+        asked = _state_id(row, named, scope)
+    except ResourceError:
+        # The cloud alone tells the state's id; what the import's id names finds the resource.
+        asked = id_
+    found = read(row, asked, named, scope)
+    if found is None:
+        return None
+    found = {**named, **found}
+    return Made(_state_id(row, found, scope), found)
 
 
 def _fillable(template: str, values: Mapping[str, Any]) -> bool:
@@ -330,21 +418,27 @@ def update(
     changed = {
         name
         for name in {*old, *inputs}
-        if (name in inputs or name in known.inputs)
+        if (name in inputs or (name in known.inputs and name not in row.filled))
         and shapes.canonical(old.get(name)) != shapes.canonical(inputs.get(name))
     }
     values = id_values(row, id_, {**old, **inputs})
+    anew = False
     for call in row.update:
         relevant = set(call.when) if call.when is not None else set(_selected(row, call, inputs))
         relevant |= set(call.takes)
         if changed & relevant:
             params = parameters(row, call, inputs, values, scope)
             scope.call(row.service, call.operation, params)
+            anew = anew or (bool(row.renewed) and call.operation == row.create.operation)
     outputs = {**{k: v for k, v in old.items() if k not in changed or k in row.computed}, **inputs}
     if row.tags is not None:
-        _sync_tags(row, row.tags, Made(id_, outputs), old.get("tagsAll") or {}, tags, scope)
+        before = {} if anew else old.get("tagsAll") or {}
+        _sync_tags(row, row.tags, Made(id_, outputs), before, tags, scope)
         outputs["tagsAll"] = tags
     outputs.setdefault("region", scope.region)
+    if anew:
+        found = read(row, id_, outputs, scope) or {}
+        outputs |= {name: found[name] for name in row.renewed if name in found}
     return _with_templates(row, outputs, id_, scope)
 
 
@@ -381,15 +475,57 @@ def delete(row: Row, id_: str, props: Props, scope: Scope) -> None:
             raise
 
 
+def without_filled(row: Row, old: Any, new: Any, path: str = "") -> Any:
+    """Old inputs without what is declared no more and is what AWS fills in by itself."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        standing, wanted = cast(Props, old), cast(Props, new)
+        kept: Props = {}
+        for name, value in standing.items():
+            inner = f"{path}.{name}" if path else name
+            if name in wanted:
+                kept[name] = without_filled(row, value, wanted[name], inner)
+            elif not _is_filled(row, value, inner):
+                kept[name] = value
+        return kept
+    if isinstance(old, list) and isinstance(new, list):
+        items, others = cast("list[Any]", old), cast("list[Any]", new)
+        if len(items) == len(others):
+            pairs = zip(items, others, strict=True)
+            return [without_filled(row, one, other, path) for one, other in pairs]
+    return old
+
+
+def _is_filled(row: Row, value: Any, path: str) -> bool:
+    if path in row.filled:
+        usual = row.filled[path]
+        return usual is None or shapes.canonical(value) == shapes.canonical(usual)
+    # Further down, what an absent one means is not the same everywhere.
+    return _is_empty(value) or ("." not in path and value in (False, 0))
+
+
+def _is_empty(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(map(_is_empty, cast(Props, value).values()))
+    return value in (None, "", [])
+
+
 def inputs_of(row: Row, found: Props, default_tags: Mapping[str, str]) -> Props:
-    """For an import: the inputs that describe what was read."""
+    """For an import: the inputs that describe what was read, without those that no call takes."""
     known = schema.schema(row.token)
     assert known is not None
+    taken = taken_properties(row)
     inputs = {
+        name: value
+        for name, value in row.defaults.items()
+        if name not in found or name in row.ignored
+    }
+    inputs |= {
         name: value
         for name, value in found.items()
         if name in known.inputs
+        and name in taken
         and name not in row.ignored
+        and name not in row.refused
         and name not in ("region", "tagsAll")
         and value not in (None, "", [], {})
     }
@@ -397,6 +533,31 @@ def inputs_of(row: Row, found: Props, default_tags: Mapping[str, str]) -> Props:
     if own and "tags" in known.inputs:
         inputs["tags"] = own
     return inputs
+
+
+def standing(row: Row, declared: Props, found: Props) -> Props:
+    """What stands in the cloud of what was declared, in its words where they mean the same.
+
+    A declared property that the cloud does not tell was taken away, and is left out, unless its
+    absence says nothing: it is one of the row's ``unread``, the row does nothing with it, its
+    change would need a new resource (so nobody can have taken it from this one), or to say nothing
+    means the same (a default, ``False``, what is empty).
+
+    Args:
+        row: Its row.
+        declared: The inputs as they were declared.
+        found: What ``read`` gave.
+    """
+    silent = {*_ALWAYS_IGNORED, *row.ignored, *row.unread, *row.replace, row.name, row.prefix}
+    kept: Props = {}
+    for name, value in declared.items():
+        if name in found:
+            kept[name] = shapes.merge(value, found[name])
+        elif (
+            name in silent or name.startswith("__") or not value or value == row.defaults.get(name)
+        ):
+            kept[name] = value
+    return kept
 
 
 def changed_properties(old: Props, new: Props) -> list[str]:

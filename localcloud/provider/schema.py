@@ -22,11 +22,9 @@ from typing import Any, get_args, get_origin
 
 # The SDK offers a type's properties nowhere else.
 from pulumi import _types as pulumi_types  # pyright: ignore[reportPrivateUsage]
+from pulumi.runtime.rpc import UNKNOWN
 
 from localcloud.paths import CHECKOUT
-
-UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
-"""The engine's sentinel for a value that is not known before the update."""
 
 _IMPORTING = threading.Lock()
 """`pulumi_aws` loads its modules when they are first looked into, which two threads must not do."""
@@ -113,10 +111,10 @@ def keep(tokens: Iterable[str]) -> None:
 
     Reading them from ``pulumi_aws`` takes seconds of imports, each time that a provider starts.
     """
-    file = _file()
-    if file.is_file():
+    file, wanted = _file(), set(tokens)
+    if wanted <= set(_kept()):
         return
-    found = {token: schema(token) for token in tokens}
+    found = {token: schema(token) for token in wanted}
     file.parent.mkdir(parents=True, exist_ok=True)
     aside = file.with_name(f".{file.name}.{os.getpid()}")
     aside.write_bytes(pickle.dumps(found))

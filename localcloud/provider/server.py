@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import sys
 import threading
 from collections.abc import Mapping
@@ -15,12 +16,15 @@ import boto3
 import grpc
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.session import get_session
 from google.protobuf import empty_pb2, struct_pb2
 from google.protobuf.json_format import MessageToDict
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
+from localcloud import ended
+from localcloud.emulator import daemon
 from localcloud.emulator.callers import without_host_prefix
-from localcloud.environment import is_loopback
+from localcloud.environment import INSTANCE, NotLocalError, ensure_calls_stay
 from localcloud.provider import crud, invokes, schema, shapes, table
 from localcloud.provider.package_schema import package_schema
 from localcloud.provider.table import Props, Row, Scope
@@ -68,19 +72,39 @@ def _without_none(value: Any) -> Any:
 
 
 def loopback_endpoint() -> str:
-    """The emulator's endpoint.
+    """The emulator's endpoint, of the local cloud that this process's shell belongs to.
 
     Raises:
-        Refused: it is not set or not on this machine: this provider must never reach real AWS.
+        Refused: calls of this process could leave this machine (this provider must never reach
+            real AWS), or the shell's local cloud has ended.
     """
-    endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
-    if not is_loopback(endpoint):
+    try:
+        ensure_calls_stay(os.environ)
+    except NotLocalError as error:
         raise Refused(
-            f"The local cloud's AWS provider only speaks to this machine, AWS_ENDPOINT_URL is "
-            f"{endpoint or 'not set'!r}. Run `source localcloud/activate`; for real AWS install "
-            "the official Pulumi plugins."
-        )
+            f"The local cloud's AWS provider only speaks to this machine: {error} "
+            "For real AWS install the official Pulumi plugins."
+        ) from None
+    endpoint = os.environ["AWS_ENDPOINT_URL"]
+    # Builds and workflows are the emulator's own children; only a shell outlives it.
+    shell = os.environ.get(INSTANCE)
+    if shell and _instance_at(endpoint) != shell:
+        raise Refused(ended.notice(shell))
     return endpoint
+
+
+def _instance_at(endpoint: str) -> str | None:
+    try:
+        return str(daemon.request(endpoint, "GET", "health")["instance"])
+    except (OSError, daemon.EmulatorError):
+        return None
+
+
+def _boto_session(*credentials: str) -> boto3.Session:
+    core = get_session()
+    # The service models are large: the inputs are checked by the same ones.
+    core.register_component("data_loader", shapes.loader())
+    return boto3.Session(*credentials, botocore_session=core)
 
 
 class Session:
@@ -93,7 +117,7 @@ class Session:
             raise Refused("The provider has no region: set region on aws.Provider.")
         self._clients: dict[tuple[str, str], Any] = {}
         self._lock = threading.Lock()
-        self._session = boto3.Session()
+        self._session = _boto_session()
         for role in arguments.get("assumeRoles") or []:
             self._session = self._assume(role)
             self._clients.clear()
@@ -123,7 +147,7 @@ class Session:
                 f"The role {role['roleArn']} cannot be assumed: {error}. "
                 "Has `python -m automation bootstrap` been run?"
             ) from None
-        return boto3.Session(
+        return _boto_session(
             answer["AccessKeyId"], answer["SecretAccessKey"], answer["SessionToken"]
         )
 
@@ -231,10 +255,12 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             provider_pb2.CheckFailure(
                 property=name,
                 reason=f"the local cloud does not serve this property of {token}: "
-                f"add it in {table.file_for(token)}",
+                + (row.refused.get(name) or f"add it in {table.file_for(token)}"),
             )
             for name in inputs
-            if name in known.inputs and name not in taken
+            if name in known.inputs
+            and name not in taken
+            and not (name in row.refused and inputs[name] is False)
         ]
         failures += [
             provider_pb2.CheckFailure(property=name, reason="is required")
@@ -261,7 +287,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
     def Diff(self, request: Any, context: Any) -> Any:
         row, _ = self._row(_token(request.urn), context)
         old, new = decode(request.old_inputs), decode(request.news)
-        changed = crud.changed_properties(old, new)
+        changed = crud.changed_properties(crud.without_filled(row, old, new), new)
         if row.tags is not None and not schema.has_unknown(new.get("tags")):
             before = decode(request.olds).get("tagsAll") or {}
             if before != crud.merged_tags(new, self.default_tags):
@@ -285,7 +311,13 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             for name in changed
         }
         response = provider_pb2.DiffResponse
-        fixed_name = bool(replaces) and row.delete_first and not _renamed(row, old, new)
+        # An automatic name is made anew for a replacement, which can then stand beside the old one.
+        fixed_name = (
+            bool(replaces)
+            and row.delete_first
+            and not _renamed(row, old, new)
+            and not _named_automatically(row, request.urn, new)
+        )
         return response(
             changes=response.DIFF_SOME if changed else response.DIFF_NONE,
             diffs=changed,
@@ -315,23 +347,29 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         row, _ = self._row(_token(request.urn), context)
         old, old_inputs = decode(request.properties), decode(request.inputs)
         scope = self._scope(old_inputs or old)
-        found = self._attempt(
-            context, request.urn, "read", lambda: crud.read(row, request.id, old, scope)
-        )
-        if found is None:
+        if old_inputs and not old:
+            return self._adopt(row, request, old_inputs, context)
+
+        def ask() -> crud.Made | None:
+            if not old and not old_inputs:
+                return crud.read_import(row, request.id, scope)
+            standing = crud.read(row, request.id, old, scope)
+            return None if standing is None else crud.Made(request.id, standing)
+
+        made = self._attempt(context, request.urn, "read", ask)
+        if made is None:
             return provider_pb2.ReadResponse(id="")
+        found = made.outputs
         if not old_inputs:
             inputs = crud.inputs_of(row, found, self.default_tags)
             outputs = {**found, **inputs}
         else:
-            inputs = {
-                name: shapes.merge(value, found[name]) if name in found else value
-                for name, value in old_inputs.items()
-            }
+            inputs = crud.standing(row, old_inputs, found)
             # What was never declared and AWS fills in by itself is no drift.
             outputs = {
                 name: shapes.merge(value, found[name]) if name in found else value
                 for name, value in old.items()
+                if name in inputs or name not in old_inputs
             }
             if "tagsAll" in found and "tagsAll" in old and found["tagsAll"] != old["tagsAll"]:
                 inputs["tags"] = {
@@ -340,7 +378,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
                     if k in (old_inputs.get("tags") or {}) or self.default_tags.get(k) != v
                 }
         return provider_pb2.ReadResponse(
-            id=request.id, inputs=encode(inputs), properties=encode({**outputs, **inputs})
+            id=made.id, inputs=encode(inputs), properties=encode({**outputs, **inputs})
         )
 
     def Update(self, request: Any, context: Any) -> Any:
@@ -418,6 +456,21 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             raise Refused("The provider was not configured.")
         return self.session
 
+    def _adopt(self, row: Row, request: Any, inputs: Props, context: Any) -> Any:
+        """Reads what an interrupted creation may have left: there are inputs, and no state yet."""
+        made = self._attempt(
+            context,
+            request.urn,
+            "read",
+            lambda: crud.adopt(row, request.id, inputs, self._scope(inputs)),
+        )
+        if made is None:
+            return provider_pb2.ReadResponse(id="")
+        kept = {name: made.outputs[name] for name in inputs}
+        return provider_pb2.ReadResponse(
+            id=made.id, inputs=encode(kept), properties=encode(made.outputs)
+        )
+
     def _scope(self, props: Props) -> Scope:
         region = props.get("region")
         return self._session().scope(region if region != schema.UNKNOWN else None)
@@ -435,6 +488,12 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
 
 def _renamed(row: Row, old: Props, new: Props) -> bool:
     return bool(row.name) and old.get(row.name) != new.get(row.name)
+
+
+def _named_automatically(row: Row, urn: str, inputs: Props) -> bool:
+    beginning = inputs.get(row.prefix) or f"{urn.rpartition('::')[2]}-"
+    name = str(inputs.get(row.name) or "")
+    return bool(re.fullmatch(re.escape(beginning) + "[0-9a-f]{7}", name))
 
 
 def _token(urn: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import re
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -20,20 +21,38 @@ from botocore.session import get_session
 from localcloud.provider import schema
 from localcloud.provider.schema import Kind
 
+SIGNATURE = "4dabf18193072939515e22adb298388d"
+ASSET, ARCHIVE = "c44067f5952c0a294b673a41bacd8c17", "0def7320c3a5731c473e5ecbe6d01bc7"
+"""How the engine writes assets and archives."""
+
 
 class UnmappedError(ValueError):
-    """A property that the API operation does not take; the message names both."""
+    """A property or a value that the API operation does not take; the message names both."""
 
 
 def _letters(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
+_LOADING = threading.Lock()
+"""Reading a model takes long: threads that need the same one must not all do it."""
+
+
 @functools.cache
+def loader() -> Loader:
+    """Reads and keeps botocore's data, for all sessions of this process."""
+    return cast(Loader, get_session().get_component("data_loader"))
+
+
+@functools.cache
+def _read(service: str) -> ServiceModel:
+    return ServiceModel(loader().load_service_model(service, "service-2"), service)
+
+
 def service_model(service: str) -> ServiceModel:
     """Botocore's model of a service."""
-    loader = cast(Loader, get_session().get_component("data_loader"))
-    return ServiceModel(loader.load_service_model(service, "service-2"), service)
+    with _LOADING:
+        return _read(service)
 
 
 def operation(service: str, name: str) -> OperationModel:
@@ -67,14 +86,14 @@ def to_api(value: Any, shape: Shape, rename: Mapping[str, str], path: str, where
     """A property's value as the API takes it.
 
     Raises:
-        UnmappedError: a nested property has no member in the shape.
+        UnmappedError: a nested property has no member in the shape, or a value is not of its kind.
     """
     if isinstance(shape, StructureShape):
         result: dict[str, Any] = {}
-        if isinstance(value, list):
+        if isinstance(value, list) and len(value) < 2:
             # A block that occurs at most once may come as a list of one.
             value = value[0] if value else {}
-        for name, inner in value.items():
+        for name, inner in _mapping(value, path, where).items():
             if name.startswith("__") or inner is None:
                 continue
             inner_path = f"{path}.{name}" if path else name
@@ -89,21 +108,45 @@ def to_api(value: Any, shape: Shape, rename: Mapping[str, str], path: str, where
     if isinstance(shape, MapShape):
         return {
             key: to_api(inner, cast(Shape, shape.value), rename, path, where)
-            for key, inner in value.items()
+            for key, inner in _mapping(value, path, where).items()
         }
-    return _scalar(value, shape.type_name)
+    return _scalar(value, shape.type_name, path, where)
 
 
-def _scalar(value: Any, kind: str) -> Any:
-    if kind in ("integer", "long"):
-        return int(value)
-    if kind in ("float", "double"):
-        return float(value)
+def _mapping(value: Any, path: str, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise UnmappedError(f"{path}: {where} takes one object here, not {value!r}")
+    return cast("Mapping[str, Any]", value)
+
+
+_BOOLEANS = {"true": True, "false": False}
+_NUMBERS = {"integer": int, "long": int, "float": float, "double": float}
+
+
+def _scalar(value: Any, kind: str, path: str, where: str) -> Any:
+    """A plain value as the API takes it; like Pulumi's own, text that means it will do."""
     if kind == "boolean":
-        return value in (True, "true")
-    if kind == "string" and not isinstance(value, str):
+        value = _BOOLEANS.get(value, value) if isinstance(value, str) else value
+        if not isinstance(value, bool):
+            raise UnmappedError(f"{path}: {where} takes true or false here, not {value!r}")
+    elif kind in _NUMBERS:
+        return _number(value, _NUMBERS[kind], path, where)
+    elif kind == "string" and not isinstance(value, str):
+        if isinstance(value, (Mapping, list)):
+            raise UnmappedError(f"{path}: {where} takes text here, not {value!r}")
         return str(value).lower() if isinstance(value, bool) else str(value)
     return value
+
+
+def _number(value: Any, kind: type[int] | type[float], path: str, where: str) -> int | float:
+    try:
+        number = kind(value)
+        if not isinstance(value, bool) and (isinstance(value, str) or number == value):
+            return number
+    except (TypeError, ValueError, OverflowError):
+        pass
+    wanted = "a whole number" if kind is int else "a number"
+    raise UnmappedError(f"{path}: {where} takes {wanted} here, not {value!r}")
 
 
 def from_api(
@@ -203,7 +246,8 @@ def canonical(value: Any) -> Any:
     """A value in the form in which equal meanings are equal.
 
     Policy documents compare as JSON with one-element lists and single values alike and without the
-    order of lists; lists of plain values compare without order; what is empty compares as absent.
+    order of lists; lists of plain values compare without order; what is empty compares as absent;
+    assets and archives compare by the engine's hash of what they hold, wherever it lies.
     """
     if isinstance(value, str):
         if value[:1] in "{[" and value[-1:] in "}]":
@@ -217,6 +261,8 @@ def canonical(value: Any) -> Any:
     if isinstance(value, (int, float)):
         return str(int(value)) if float(value).is_integer() else str(value)
     if isinstance(value, Mapping):
+        if value.get(SIGNATURE) in (ASSET, ARCHIVE) and value.get("hash"):
+            return ("asset", value["hash"])
         kept = {
             key: canonical(inner)
             for key, inner in value.items()

@@ -16,7 +16,8 @@ A row is data. Functions stand only where an API is irregular::
     )
 
 ``by`` templates are filled from the properties, ``id`` and the id's parts. A property that no call
-of the row takes is refused when the resource is checked, unless ``ignored`` says why not.
+of the row takes is refused when the resource is checked, unless ``ignored`` says why nothing needs
+to be done with it; ``refused`` says what to do instead of asking for it.
 """
 
 from __future__ import annotations
@@ -140,7 +141,8 @@ class Row:
         id: Template of the id (the real provider's form) over properties and the answer's parts.
         id_of: ``id_of(inputs)`` where the id is no template.
         read: The call that reads it; ``None``: ``find`` does.
-        find: ``find(id, properties, scope)`` for irregular reads: properties, or None when gone.
+        find: ``find(id, properties, scope)`` for irregular reads: properties, or None when gone; an
+            error that ``gone`` names may go through.
         update: Calls for changes in place, in order; one whose ``when`` no change meets is skipped.
         delete: The call that removes it; None when there is nothing to remove.
         rename: Property path -> member, where names differ by more than case.
@@ -149,14 +151,26 @@ class Row:
         name: Property that gets an automatic name when absent.
         prefix: Property that gives that name's beginning instead.
         tags: How tags are set; None when the type has none.
-        ignored: Property -> why the local cloud does nothing with it.
+        ignored: Property -> why nothing is to be done with it: whatever it says, what is made is as
+            it would be on AWS, or a delete looks at it.
+        refused: Property -> what to do instead. ``False`` asks for nothing, and is taken.
+        unread: Property that may change in place -> why a read does not tell it. Every other one
+            that was declared and that a read does not tell was taken away, and is drift.
         defaults: Inputs that the real provider fills in.
         parts: Names of the id's parts, split by ``separator``: for imports and ``by`` templates.
         gone: Error codes that mean that the resource does not exist.
         observe: Completes what was read.
-        importable: Whether the real provider can import it.
+        importable: Whether the real provider can import it (its documentation says how).
+        import_id: Template of the id that an import takes, over properties, where it is not the id
+            in the state: ``{functionName}/{name}``. The first property ends at the first
+            separator, each other at the last that leaves enough for those after it.
+        filled: Property path -> what AWS fills in where none is given, None for its own choice. One
+            that nobody declares and that is so after an import is no difference, as with the real
+            provider. What is not named here is false, zero or empty then.
         after: ``after(inputs, outputs, scope)`` more calls once it is made.
         before_delete: ``before_delete(outputs, scope)``.
+        renewed: Outputs that a change by the create call gives anew, such as an object's version:
+            they are read again, and the tags, which such a call takes off, put again.
         delete_first: Whether a replacement must delete the old one first (a fixed name).
     """
 
@@ -176,6 +190,8 @@ class Row:
     prefix: str = "namePrefix"
     tags: Tags | None = None
     ignored: Mapping[str, str] = field(default_factory=dict[str, str])
+    refused: Mapping[str, str] = field(default_factory=dict[str, str])
+    unread: Mapping[str, str] = field(default_factory=dict[str, str])
     defaults: Mapping[str, Any] = field(default_factory=dict[str, Any])
     parts: Sequence[str] = ()
     separator: str = ":"
@@ -183,8 +199,11 @@ class Row:
     observe: Observe | None = None
     after: Callable[[Props, Props, Scope], None] | None = None
     before_delete: Callable[[Props, Scope], None] | None = None
+    renewed: Sequence[str] = ()
     delete_first: bool = True
     importable: bool = True
+    import_id: str = ""
+    filled: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 def load() -> dict[str, Row]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
@@ -49,16 +50,91 @@ def resource_policy(action: str, resource: str = "*") -> str:
     )
 
 
+def archive(source: str) -> dict[str, Any]:
+    """An archive of one Python file, as the engine hands it to providers."""
+    signature = "4dabf18193072939515e22adb298388d"
+    digest = hashlib.sha256(source.encode()).hexdigest()
+    asset = {signature: "c44067f5952c0a294b673a41bacd8c17", "text": source, "hash": digest}
+    return {
+        signature: "0def7320c3a5731c473e5ecbe6d01bc7",
+        "assets": {"main.py": asset},
+        "hash": digest,
+    }
+
+
 LOG_DELIVERY = resource_policy("s3:PutObject", "arn:aws:s3:::sample-logs/*").replace(
     f'"AWS": "arn:aws:iam::{ACCOUNT}:root"', '"Service": "logging.s3.amazonaws.com"'
 )
 ENDPOINT_POLICY = DOCUMENT.replace('"Action"', '"Principal": "*", "Action"')
 OTHER_ENDPOINT_POLICY = ENDPOINT_POLICY.replace("GetObject", "PutObject")
 
+# An endpoint needs a model that can be served; the test puts it there.
+SKLEARN = f"141502667606.dkr.ecr.{REGION}.amazonaws.com/sagemaker-scikit-learn:1.4-2-cpu-py3"
+MONITOR = f"468650794304.dkr.ecr.{REGION}.amazonaws.com/sagemaker-model-monitor-analyzer"
+STOPPING = json.dumps(
+    {
+        "Version": "2020-12-01",
+        "Parameters": [{"Name": "InputKey", "Type": "String", "DefaultValue": "all"}],
+        "Steps": [{"Name": "Stop", "Type": "Fail", "Arguments": {"ErrorMessage": "never"}}],
+    }
+)
+MODEL_DATA = "s3://sample-models/model.tar.gz"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/sample-role"
+
+TEMPLATE = json.dumps(
+    {
+        "AWSTemplateFormatVersion": "2010-09-09",
+        "Description": "A product",
+        "Resources": {
+            "Made": {
+                "Type": "Custom::Thing",
+                "Properties": {
+                    "ServiceToken": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:sample-function"
+                },
+            }
+        },
+    }
+)
+TEMPLATE_URL = f"https://sample-objects.s3.{REGION}.amazonaws.com/templates/product.json"
 
 # token -> (logical name of the sample, inputs, a change in place or None). A value "@name.property"
 # is an output of an earlier sample, "@name" its id. The order is the order of creation.
+
+
+def quality_state() -> str:
+    """A definition of jobs of model quality, as Cloud Control API takes it."""
+    state = {
+        "ModelQualityAppSpecification": {"ImageUri": MONITOR, "ProblemType": "Regression"},
+        "ModelQualityBaselineConfig": {
+            "ConstraintsResource": {"S3Uri": "s3://sample-bucket/constraints.json"}
+        },
+        "ModelQualityJobInput": {
+            "EndpointInput": {
+                "EndpointName": "sample-endpoint", "LocalPath": "/opt/ml/processing/input",
+                "InferenceAttribute": "0",
+            },
+            "GroundTruthS3Input": {"S3Uri": "s3://sample-bucket/ground-truth"},
+        },
+        "ModelQualityJobOutputConfig": {
+            "MonitoringOutputs": [
+                {
+                    "S3Output": {
+                        "S3Uri": "s3://sample-bucket/reports", "LocalPath": "/opt/ml/processing/o",
+                    }
+                }
+            ]
+        },
+        "JobResources": {
+            "ClusterConfig": {
+                "InstanceCount": 1, "InstanceType": "ml.m5.xlarge", "VolumeSizeInGB": 20,
+            }
+        },
+        "RoleArn": f"arn:aws:iam::{ACCOUNT}:role/sample-model",
+        "Tags": [{"Key": "a", "Value": "b"}],
+    }  # fmt: skip
+    return json.dumps({"JobDefinitionName": "sample-quality", **state})
+
+
 SAMPLES: list[tuple[str, str, dict[str, Any], dict[str, Any] | None]] = [
     ("aws:kms/key:Key", "key", {"description": "a", "enableKeyRotation": True, "policy": resource_policy("kms:*")}, {"description": "b", "enableKeyRotation": False}),
     ("aws:kms/alias:Alias", "alias", {"name": "alias/sample", "targetKeyId": "@key.keyId"}, None),
@@ -78,6 +154,7 @@ SAMPLES: list[tuple[str, str, dict[str, Any], dict[str, Any] | None]] = [
     ("aws:s3/bucket:Bucket", "logbucket", {"bucket": "sample-logs", "forceDestroy": True}, None),
     ("aws:s3/bucketPolicy:BucketPolicy", "logpolicy", {"bucket": "@logbucket", "policy": LOG_DELIVERY}, None),
     ("aws:s3/bucketLogging:BucketLogging", "logging", {"bucket": "@bucket", "targetBucket": "@logbucket", "targetPrefix": "a/"}, {"targetPrefix": "b/"}),
+    ("aws:s3/bucketCorsConfiguration:BucketCorsConfiguration", "cors", {"bucket": "@bucket", "corsRules": [{"allowedMethods": ["GET"], "allowedOrigins": ["https://*.example.com"]}]}, {"corsRules": [{"id": "a", "allowedMethods": ["GET", "HEAD"], "allowedOrigins": ["*"], "allowedHeaders": ["*"], "exposeHeaders": ["ETag"], "maxAgeSeconds": 60}]}),
     ("aws:s3/accountPublicAccessBlock:AccountPublicAccessBlock", "accountblock", {"accountId": ACCOUNT, "blockPublicAcls": True, "blockPublicPolicy": True, "ignorePublicAcls": True, "restrictPublicBuckets": True}, {"blockPublicAcls": False}),
     ("aws:ec2/vpc:Vpc", "vpc", {"cidrBlock": "10.0.0.0/16", "enableDnsHostnames": True, "tags": {"Name": "x"}}, {"enableDnsHostnames": False}),
     ("aws:ec2/subnet:Subnet", "subnet", {"vpcId": "@vpc", "cidrBlock": "10.0.0.0/24", "availabilityZone": "eu-west-1a"}, {"mapPublicIpOnLaunch": True}),
@@ -92,8 +169,9 @@ SAMPLES: list[tuple[str, str, dict[str, Any], dict[str, Any] | None]] = [
     ("aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule", "ingress", {"securityGroupId": "@defaultgroup", "ipProtocol": "tcp", "fromPort": 1, "toPort": 2, "cidrIpv4": "10.0.0.0/24"}, {"tags": {"a": "b"}}),
     ("aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule", "egress", {"securityGroupId": "@group", "ipProtocol": "-1", "referencedSecurityGroupId": "@group"}, None),
     ("aws:ec2/vpcEndpoint:VpcEndpoint", "gatewayendpoint", {"vpcId": "@vpc", "serviceName": "com.amazonaws.eu-west-1.s3", "vpcEndpointType": "Gateway", "routeTableIds": ["@table"], "policy": ENDPOINT_POLICY}, {"policy": OTHER_ENDPOINT_POLICY}),
-    ("aws:ec2/vpcEndpoint:VpcEndpoint", "interfaceendpoint", {"vpcId": "@vpc", "serviceName": "com.amazonaws.eu-west-1.kms", "vpcEndpointType": "Interface", "subnetIds": ["@subnet"], "securityGroupIds": ["@group"], "privateDnsEnabled": True, "policy": ENDPOINT_POLICY}, {"policy": OTHER_ENDPOINT_POLICY}),
+    ("aws:ec2/vpcEndpoint:VpcEndpoint", "interfaceendpoint", {"vpcId": "@vpc", "serviceName": "com.amazonaws.eu-west-1.kms", "serviceRegion": REGION, "vpcEndpointType": "Interface", "subnetIds": ["@subnet"], "securityGroupIds": ["@group"], "privateDnsEnabled": True, "policy": ENDPOINT_POLICY}, {"policy": OTHER_ENDPOINT_POLICY}),
     ("aws:cloudwatch/logGroup:LogGroup", "loggroup", {"name": "/sample", "retentionInDays": 30, "kmsKeyId": "@key.arn"}, {"retentionInDays": 60}),
+    ("aws:cloudwatch/logMetricFilter:LogMetricFilter", "metricfilter", {"name": "sample-filter", "logGroupName": "@loggroup.name", "pattern": '{ $.outcome = "failed" }', "metricTransformation": {"name": "Failed", "namespace": "sample", "value": "1", "unit": "Count"}}, {"pattern": '{ $.outcome = "refused" }', "metricTransformation": {"name": "Refused", "namespace": "sample", "value": "1", "defaultValue": "0"}}),
     ("aws:cloudwatch/metricAlarm:MetricAlarm", "alarm", {"name": "sample", "comparisonOperator": "GreaterThanThreshold", "evaluationPeriods": 1, "metricName": "m", "namespace": "n", "period": 60, "statistic": "Sum", "threshold": 1, "dimensions": {"a": "b"}}, {"threshold": 2}),
     ("aws:ec2/flowLog:FlowLog", "flowlog", {"vpcId": "@vpc", "trafficType": "ALL", "logDestination": "@loggroup.arn", "iamRoleArn": "@role.arn", "maxAggregationInterval": 60}, {"tags": {"a": "b"}}),
     ("aws:ebs/encryptionByDefault:EncryptionByDefault", "ebs", {"enabled": True}, None),
@@ -102,7 +180,8 @@ SAMPLES: list[tuple[str, str, dict[str, Any], dict[str, Any] | None]] = [
     ("aws:sns/topic:Topic", "topic", {"name": "sample", "kmsMasterKeyId": "@key"}, {"displayName": "shown"}),
     ("aws:sns/topicPolicy:TopicPolicy", "topicpolicy", {"arn": "@topic", "policy": resource_policy("sns:Publish", f"arn:aws:sns:{REGION}:{ACCOUNT}:sample")}, {"policy": resource_policy("sns:Subscribe", f"arn:aws:sns:{REGION}:{ACCOUNT}:sample")}),
     ("aws:sns/topicSubscription:TopicSubscription", "subscription", {"topic": "@topic", "protocol": "email", "endpoint": "team@example.com"}, None),
-    ("aws:budgets/budget:Budget", "budget", {"name": "sample", "budgetType": "COST", "limitAmount": "100", "limitUnit": "USD", "timeUnit": "MONTHLY", "notifications": [{"comparisonOperator": "GREATER_THAN", "threshold": 80, "thresholdType": "PERCENTAGE", "notificationType": "ACTUAL", "subscriberEmailAddresses": ["team@example.com"]}]}, {"limitAmount": "200"}),
+    ("aws:cloudwatch/metricAlarm:MetricAlarm", "slowalarm", {"name": "sample-slow", "comparisonOperator": "GreaterThanThreshold", "evaluationPeriods": 3, "datapointsToAlarm": 2, "metricName": "m", "namespace": "n", "period": 60, "extendedStatistic": "p99", "threshold": 1, "treatMissingData": "notBreaching", "alarmDescription": "d", "alarmActions": ["@topic"], "okActions": ["@topic"]}, {"threshold": 2}),
+    ("aws:budgets/budget:Budget", "budget", {"name": "sample", "budgetType": "COST", "limitAmount": "100", "limitUnit": "USD", "timeUnit": "MONTHLY", "notifications": [{"comparisonOperator": "GREATER_THAN", "threshold": 80, "thresholdType": "PERCENTAGE", "notificationType": "ACTUAL", "subscriberEmailAddresses": ["team@example.com"], "subscriberSnsTopicArns": ["@topic"]}, {"comparisonOperator": "GREATER_THAN", "threshold": 100, "thresholdType": "PERCENTAGE", "notificationType": "FORECASTED", "subscriberEmailAddresses": ["b@example.com", "a@example.com"]}]}, {"limitAmount": "200"}),
     ("aws:cloudtrail/trail:Trail", "trail", {"name": "sample", "s3BucketName": "@bucket", "isMultiRegionTrail": True, "enableLogFileValidation": True}, {"enableLogFileValidation": False}),
     ("aws:accessanalyzer/analyzer:Analyzer", "analyzer", {"analyzerName": "sample"}, {"tags": {"a": "b"}}),
     ("aws:cfg/recorder:Recorder", "recorder", {"name": "sample", "roleArn": "@role.arn", "recordingGroup": {"allSupported": True, "includeGlobalResourceTypes": True}}, None),
@@ -113,11 +192,11 @@ SAMPLES: list[tuple[str, str, dict[str, Any], dict[str, Any] | None]] = [
     ("aws:ecr/repository:Repository", "repository", {"name": "sample", "imageTagMutability": "IMMUTABLE", "imageScanningConfiguration": {"scanOnPush": True}, "encryptionConfigurations": [{"encryptionType": "KMS", "kmsKey": "@key.arn"}]}, {"imageTagMutability": "MUTABLE"}),
     ("aws:ecr/repositoryPolicy:RepositoryPolicy", "repositorypolicy", {"repository": "@repository", "policy": resource_policy("ecr:BatchGetImage")}, {"policy": resource_policy("ecr:PutImage")}),
     ("aws:ecr/lifecyclePolicy:LifecyclePolicy", "repositorylifecycle", {"repository": "@repository", "policy": json.dumps({"rules": [{"rulePriority": 1, "selection": {"tagStatus": "untagged", "countType": "sinceImagePushed", "countUnit": "days", "countNumber": 14}, "action": {"type": "expire"}}]})}, None),
-    ("aws:athena/workgroup:Workgroup", "workgroup", {"name": "sample", "configuration": {"enforceWorkgroupConfiguration": True, "resultConfiguration": {"outputLocation": "s3://sample-bucket/athena/", "encryptionConfiguration": {"encryptionOption": "SSE_KMS", "kmsKeyArn": "@key.arn"}}}}, {"description": "changed", "configuration": {"enforceWorkgroupConfiguration": False, "resultConfiguration": {"outputLocation": "s3://sample-bucket/other/"}}}),
+    ("aws:athena/workgroup:Workgroup", "workgroup", {"name": "sample", "state": "DISABLED", "configuration": {"enforceWorkgroupConfiguration": True, "resultConfiguration": {"outputLocation": "s3://sample-bucket/athena/", "encryptionConfiguration": {"encryptionOption": "SSE_KMS", "kmsKeyArn": "@key.arn"}}}}, {"description": "changed", "configuration": {"enforceWorkgroupConfiguration": False, "resultConfiguration": {"outputLocation": "s3://sample-bucket/other/"}}}),
     ("aws:glue/catalogDatabase:CatalogDatabase", "database", {"name": "sample", "description": "d"}, {"description": "e"}),
     ("aws:glue/dataCatalogEncryptionSettings:DataCatalogEncryptionSettings", "catalog", {"dataCatalogEncryptionSettings": {"connectionPasswordEncryption": {"returnConnectionPasswordEncrypted": True, "awsKmsKeyId": "@key.arn"}, "encryptionAtRest": {"catalogEncryptionMode": "SSE-KMS", "sseAwsKmsKeyId": "@key.arn"}}}, None),
     ("aws:glue/securityConfiguration:SecurityConfiguration", "glueconfiguration", {"name": "sample", "encryptionConfiguration": {"cloudwatchEncryption": {"cloudwatchEncryptionMode": "SSE-KMS", "kmsKeyArn": "@key.arn"}, "jobBookmarksEncryption": {"jobBookmarksEncryptionMode": "CSE-KMS", "kmsKeyArn": "@key.arn"}, "s3Encryption": {"s3EncryptionMode": "SSE-KMS", "kmsKeyArn": "@key.arn"}}}, None),
-    ("aws:lakeformation/dataLakeSettings:DataLakeSettings", "lakesettings", {"admins": ["@role.arn"]}, {"admins": []}),
+    ("aws:lakeformation/dataLakeSettings:DataLakeSettings", "lakesettings", {"admins": ["@role.arn"], "createDatabaseDefaultPermissions": [], "createTableDefaultPermissions": []}, {"admins": [], "createTableDefaultPermissions": [{"principal": "IAM_ALLOWED_PRINCIPALS", "permissions": ["ALL"]}]}),
     ("aws:lakeformation/resource:Resource", "lakeresource", {"arn": "@bucket.arn", "roleArn": "@role.arn"}, None),
     ("aws:lakeformation/permissions:Permissions", "grant", {"principal": "@role.arn", "permissions": ["DESCRIBE"], "database": {"name": "@database.name"}}, None),
     ("aws:datazone/domain:Domain", "datazone", {"name": "sample", "domainExecutionRole": "@role.arn"}, {"description": "d"}),
@@ -127,7 +206,11 @@ SAMPLES: list[tuple[str, str, dict[str, Any], dict[str, Any] | None]] = [
     ("aws:sagemaker/space:Space", "space", {"domainId": "@domain", "spaceName": "shared"}, {"spaceDisplayName": "Shared"}),
     ("aws:sagemaker/modelPackageGroup:ModelPackageGroup", "modelgroup", {"modelPackageGroupName": "sample", "modelPackageGroupDescription": "d"}, {"tags": {"a": "b"}}),
     ("aws:sagemaker/modelPackageGroupPolicy:ModelPackageGroupPolicy", "modelgrouppolicy", {"modelPackageGroupName": "@modelgroup", "resourcePolicy": resource_policy("sagemaker:DescribeModelPackageGroup")}, {"resourcePolicy": resource_policy("sagemaker:ListModelPackages")}),
+    ("aws:ram/resourceShare:ResourceShare", "share", {"name": "sample", "allowExternalPrincipals": False, "permissionArns": ["arn:aws:ram::aws:permission/AWSRAMPermissionSageMakerModelPackageGroupAllowDeploy"], "tags": {"a": "b"}}, {"name": "other", "tags": {"a": "c"}}),
+    ("aws:ram/resourceAssociation:ResourceAssociation", "sharedgroup", {"resourceShareArn": "@share", "resourceArn": "@modelgroup.arn"}, None),
+    ("aws:ram/principalAssociation:PrincipalAssociation", "sharedwith", {"resourceShareArn": "@share", "principal": "333333333333"}, None),
     ("aws:sagemaker/featureGroup:FeatureGroup", "featuregroup", {"featureGroupName": "sample", "recordIdentifierFeatureName": "id", "eventTimeFeatureName": "time", "roleArn": "@role.arn", "featureDefinitions": [{"featureName": "id", "featureType": "String"}, {"featureName": "time", "featureType": "String"}], "offlineStoreConfig": {"s3StorageConfig": {"s3Uri": "s3://sample-bucket/features", "kmsKeyId": "@key.arn"}}, "onlineStoreConfig": {"enableOnlineStore": True, "securityConfig": {"kmsKeyId": "@key.arn"}}}, {"tags": {"a": "b"}}),
+    ("aws:sagemaker/featureGroup:FeatureGroup", "untabledgroup", {"featureGroupName": "sample-untabled", "recordIdentifierFeatureName": "id", "eventTimeFeatureName": "time", "roleArn": "@role.arn", "featureDefinitions": [{"featureName": "id", "featureType": "String"}, {"featureName": "time", "featureType": "String"}], "offlineStoreConfig": {"s3StorageConfig": {"s3Uri": "s3://sample-bucket/features", "kmsKeyId": "@key.arn"}, "disableGlueTableCreation": True}, "onlineStoreConfig": {"enableOnlineStore": True, "securityConfig": {"kmsKeyId": "@key.arn"}}}, None),
     ("aws:sagemaker/servicecatalogPortfolioStatus:ServicecatalogPortfolioStatus", "portfolio", {"status": "Enabled"}, {"status": "Disabled"}),
     ("aws:sqs/queue:Queue", "deadqueue", {"name": "sample-dead", "messageRetentionSeconds": 1209600}, {"visibilityTimeoutSeconds": 60}),
     ("aws:sqs/queue:Queue", "queue", {"name": "sample-queue", "kmsMasterKeyId": "@key", "visibilityTimeoutSeconds": 120, "redrivePolicy": json.dumps({"deadLetterTargetArn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:sample-dead", "maxReceiveCount": 3})}, {"visibilityTimeoutSeconds": 240, "tags": {"a": "b"}}),
@@ -139,4 +222,46 @@ SAMPLES: list[tuple[str, str, dict[str, Any], dict[str, Any] | None]] = [
     ("aws:cloudwatch/eventTarget:EventTarget", "target", {"rule": "@rule.name", "eventBusName": "@bus", "targetId": "queue", "arn": "@queue.arn", "deadLetterConfig": {"arn": "@deadqueue.arn"}}, {"retryPolicy": {"maximumEventAgeInSeconds": 3600, "maximumRetryAttempts": 8}}),
     ("aws:cloudwatch/eventTarget:EventTarget", "defaulttarget", {"rule": "@schedule.name", "targetId": "bus", "arn": "@bus.arn", "roleArn": ROLE}, None),
     ("aws:dynamodb/table:Table", "table2", {"name": "sample-table", "billingMode": "PAY_PER_REQUEST", "hashKey": "Id", "attributes": [{"name": "Id", "type": "S"}], "serverSideEncryption": {"enabled": True, "kmsKeyArn": "@key.arn"}, "pointInTimeRecovery": {"enabled": False}}, {"pointInTimeRecovery": {"enabled": True}, "tags": {"a": "b"}}),
+    ("aws:iam/role:Role", "modelrole", {"name": "sample-model", "assumeRolePolicy": trust("sagemaker.amazonaws.com")}, None),
+    ("aws:iam/rolePolicy:RolePolicy", "modelrolepolicy", {"name": "inline", "role": "@modelrole", "policy": DOCUMENT}, None),
+    ("aws:sagemaker/model:Model", "model", {"executionRoleArn": "@modelrole.arn", "primaryContainer": {"image": SKLEARN, "modelDataUrl": MODEL_DATA, "environment": {"SAGEMAKER_PROGRAM": "serve.py"}}, "vpcConfig": {"subnets": ["@subnet"], "securityGroupIds": ["@group"]}}, {"tags": {"a": "b"}}),
+    ("aws:sagemaker/endpointConfiguration:EndpointConfiguration", "endpointconfig", {"kmsKeyArn": "@key.arn", "productionVariants": [{"variantName": "AllTraffic", "modelName": "@model", "instanceType": "ml.m5.large", "initialInstanceCount": 2, "initialVariantWeight": 1}], "dataCaptureConfig": {"enableCapture": True, "initialSamplingPercentage": 10, "destinationS3Uri": "s3://sample-bucket/capture", "kmsKeyId": "@key.arn", "captureOptions": [{"captureMode": "Input"}, {"captureMode": "Output"}]}}, {"tags": {"a": "b"}}),
+    # Outside of the sample VPC, whose way to S3 another sample closes.
+    ("aws:sagemaker/model:Model", "nextmodel", {"executionRoleArn": "@modelrole.arn", "primaryContainer": {"image": SKLEARN, "modelDataUrl": MODEL_DATA, "environment": {"SAGEMAKER_PROGRAM": "serve.py"}}}, None),
+    ("aws:s3/bucketNotification:BucketNotification", "notification", {"bucket": "@bucket", "eventbridge": True}, {"eventbridge": False}),
+    ("aws:sagemaker/pipeline:Pipeline", "batchpipeline", {"pipelineName": "sample-batch", "pipelineDisplayName": "sample-batch", "pipelineDefinition": STOPPING, "roleArn": "@modelrole.arn"}, {"pipelineDefinition": STOPPING.replace("never", "not now"), "pipelineDescription": "d", "tags": {"a": "b"}}),
+    ("aws:cloudwatch/eventTarget:EventTarget", "pipelinetarget", {"rule": "@schedule.name", "targetId": "pipeline", "arn": "@batchpipeline.arn", "roleArn": ROLE, "sagemakerPipelineTarget": {"pipelineParameterLists": [{"name": "InputKey", "value": "$.detail.object.key"}]}}, {"sagemakerPipelineTarget": {"pipelineParameterLists": [{"name": "InputKey", "value": "all"}]}}),
+    ("aws:sagemaker/endpointConfiguration:EndpointConfiguration", "nextendpointconfig", {"productionVariants": [{"variantName": "AllTraffic", "modelName": "@nextmodel", "instanceType": "ml.m5d.large", "initialInstanceCount": 2}]}, None),
+    ("aws:sagemaker/endpoint:Endpoint", "endpoint", {"name": "sample-endpoint", "endpointConfigName": "@endpointconfig"}, {"endpointConfigName": "@nextendpointconfig", "deploymentConfig": {"blueGreenUpdatePolicy": {"trafficRoutingConfiguration": {"type": "CANARY", "waitIntervalInSeconds": 0, "canarySize": {"type": "CAPACITY_PERCENT", "value": 50}}, "terminationWaitInSeconds": 0, "maximumExecutionTimeoutInSeconds": 600}}, "tags": {"a": "b"}}),
+    ("aws:sagemaker/dataQualityJobDefinition:DataQualityJobDefinition", "quality", {"dataQualityAppSpecification": {"imageUri": MONITOR, "environment": {"VERSION": "1"}}, "dataQualityBaselineConfig": {"constraintsResource": {"s3Uri": "s3://sample-bucket/constraints.json"}, "statisticsResource": {"s3Uri": "s3://sample-bucket/statistics.json"}}, "dataQualityJobInput": {"endpointInput": {"endpointName": "@endpoint", "localPath": "/opt/ml/processing/input"}}, "dataQualityJobOutputConfig": {"kmsKeyId": "@key.arn", "monitoringOutputs": {"s3Output": {"s3Uri": "s3://sample-bucket/reports", "localPath": "/opt/ml/processing/output"}}}, "jobResources": {"clusterConfig": {"instanceCount": 1, "instanceType": "ml.m5.xlarge", "volumeSizeInGb": 20, "volumeKmsKeyId": "@key.arn"}}, "networkConfig": {"enableNetworkIsolation": True, "enableInterContainerTrafficEncryption": True, "vpcConfig": {"subnets": ["@subnet"], "securityGroupIds": ["@group"]}}, "roleArn": "@modelrole.arn", "stoppingCondition": {"maxRuntimeInSeconds": 1800}}, {"tags": {"a": "b"}}),
+    ("aws:cloudcontrol/resource:Resource", "qualitydefinition", {"typeName": "AWS::SageMaker::ModelQualityJobDefinition", "desiredState": quality_state()}, None),
+    ("aws:sagemaker/monitoringSchedule:MonitoringSchedule", "monitoring", {"name": "sample-monitoring", "monitoringScheduleConfig": {"monitoringType": "DataQuality", "monitoringJobDefinitionName": "@quality", "scheduleConfig": {"scheduleExpression": "cron(0 * ? * * *)"}}}, {"monitoringScheduleConfig": {"monitoringType": "DataQuality", "monitoringJobDefinitionName": "@quality", "scheduleConfig": {"scheduleExpression": "cron(0 3 ? * * *)"}}, "tags": {"a": "b"}}),
+    ("aws:appautoscaling/target:Target", "scalable", {"serviceNamespace": "sagemaker", "resourceId": "endpoint/sample-endpoint/variant/AllTraffic", "scalableDimension": "sagemaker:variant:DesiredInstanceCount", "minCapacity": 2, "maxCapacity": 4}, {"maxCapacity": 6}),
+    ("aws:appautoscaling/policy:Policy", "scaling", {"serviceNamespace": "sagemaker", "resourceId": "@scalable.resourceId", "scalableDimension": "sagemaker:variant:DesiredInstanceCount", "policyType": "TargetTrackingScaling", "targetTrackingScalingPolicyConfiguration": {"targetValue": 100, "predefinedMetricSpecification": {"predefinedMetricType": "SageMakerVariantInvocationsPerInstance"}, "scaleInCooldown": 300, "scaleOutCooldown": 60}}, {"targetTrackingScalingPolicyConfiguration": {"targetValue": 200, "predefinedMetricSpecification": {"predefinedMetricType": "SageMakerVariantInvocationsPerInstance"}, "scaleInCooldown": 300, "scaleOutCooldown": 60}}),
+    ("aws:iam/role:Role", "lambdarole", {"name": "sample-lambda-role", "assumeRolePolicy": trust("lambda.amazonaws.com")}, None),
+    ("aws:iam/rolePolicy:RolePolicy", "lambdarolepolicy", {"name": "inline", "role": "@lambdarole", "policy": DOCUMENT.replace("s3:GetObject", "sqs:*")}, None),
+    ("aws:lambda/function:Function", "function", {"name": "sample-function", "role": "@lambdarole.arn", "runtime": "python3.11", "handler": "main.handle", "timeout": 30, "memorySize": 256, "code": archive("def handle(event, context): return 1"), "environment": {"variables": {"A": "1"}}, "kmsKeyArn": "@key.arn", "deadLetterConfig": {"targetArn": "@deadqueue.arn"}, "reservedConcurrentExecutions": 2}, {"code": archive("def handle(event, context): return 2"), "environment": {"variables": {"A": "2"}}, "reservedConcurrentExecutions": 3, "tags": {"a": "b"}}),
+    ("aws:lambda/alias:Alias", "functionalias", {"name": "sample-alias", "functionName": "@function.name", "functionVersion": "$LATEST"}, {"description": "changed"}),
+    ("aws:lambda/permission:Permission", "permission", {"statementId": "Events", "action": "lambda:InvokeFunction", "function": "@function.name", "principal": "events.amazonaws.com", "sourceArn": "@rule.arn"}, None),
+    ("aws:lambda/eventSourceMapping:EventSourceMapping", "mapping", {"eventSourceArn": "@queue.arn", "functionName": "@function.arn", "batchSize": 1, "functionResponseTypes": ["ReportBatchItemFailures"], "enabled": False}, {"batchSize": 2, "scalingConfig": {"maximumConcurrency": 2}}),
+    ("aws:codeconnections/connection:Connection", "connection", {"name": "sample", "providerType": "GitHub"}, {"tags": {"a": "b"}}),
+    ("aws:codecommit/repository:Repository", "coderepository", {"repositoryName": "sample", "description": "d"}, {"description": "e", "tags": {"a": "b"}}),
+    ("aws:iam/role:Role", "buildrole", {"name": "sample-build", "assumeRolePolicy": trust("codebuild.amazonaws.com"), "permissionsBoundary": "@policy.arn"}, None),
+    ("aws:iam/role:Role", "pipelinerole", {"name": "sample-pipeline", "assumeRolePolicy": trust("codepipeline.amazonaws.com")}, None),
+    ("aws:codebuild/project:Project", "project", {"name": "sample", "serviceRole": "@buildrole.arn", "source": {"type": "CODEPIPELINE", "buildspec": "deploy.yml"}, "artifacts": {"type": "CODEPIPELINE"}, "environment": {"type": "LINUX_CONTAINER", "computeType": "BUILD_GENERAL1_SMALL", "image": "aws/codebuild/standard:7.0", "environmentVariables": [{"name": "A", "value": "b"}]}, "encryptionKey": "@key.arn", "vpcConfig": {"vpcId": "@vpc", "subnets": ["@subnet"], "securityGroupIds": ["@group"]}, "logsConfig": {"cloudwatchLogs": {"groupName": "/sample", "status": "ENABLED"}}}, {"buildTimeout": 15, "environment": {"type": "LINUX_CONTAINER", "computeType": "BUILD_GENERAL1_MEDIUM", "image": "aws/codebuild/standard:7.0", "environmentVariables": [{"name": "A", "value": "c", "type": "SECRETS_MANAGER"}]}, "tags": {"a": "b"}}),
+    ("aws:codepipeline/pipeline:Pipeline", "pipeline", {"name": "sample", "pipelineType": "V2", "roleArn": "@pipelinerole.arn", "artifactStores": [{"type": "S3", "location": "sample-bucket", "encryptionKey": {"id": "@key.arn", "type": "KMS"}}], "variables": [{"name": "MODEL_PACKAGE_ARN"}, {"name": "REASON", "defaultValue": "none", "description": "Why"}], "stages": [{"name": "Source", "actions": [{"name": "Code", "category": "Source", "owner": "AWS", "provider": "CodeStarSourceConnection", "version": "1", "namespace": "Source", "outputArtifacts": ["Code"], "configuration": {"ConnectionArn": "@connection.arn", "FullRepositoryId": "a/b", "BranchName": "main", "DetectChanges": "false"}}]}, {"name": "Deploy", "actions": [{"name": "Approve", "category": "Approval", "owner": "AWS", "provider": "Manual", "version": "1", "runOrder": 1, "timeoutInMinutes": 60, "configuration": {"NotificationArn": "@topic", "CustomData": "#{variables.REASON}"}}, {"name": "Deploy", "category": "Build", "owner": "AWS", "provider": "CodeBuild", "version": "1", "runOrder": 2, "inputArtifacts": ["Code"], "configuration": {"ProjectName": "@project.name"}}]}]}, {"executionMode": "QUEUED", "variables": [{"name": "MODEL_PACKAGE_ARN"}], "tags": {"a": "b"}}),
+    ("aws:s3/bucket:Bucket", "objectbucket", {"bucket": "sample-objects"}, None),
+    ("aws:s3/bucketVersioning:BucketVersioning", "objectversioning", {"bucket": "@objectbucket", "versioningConfiguration": {"status": "Enabled"}}, None),
+    ("aws:s3/bucketObjectv2:BucketObjectv2", "template", {"bucket": "@objectbucket", "key": "templates/product.json", "content": TEMPLATE, "contentType": "application/json", "kmsKeyId": "@key.arn", "serverSideEncryption": "aws:kms", "tags": {"a": "b"}}, {"content": TEMPLATE.replace("A product", "The product"), "tags": {"a": "c"}}),
+    ("aws:s3/bucketObjectv2:BucketObjectv2", "sourcezip", {"bucket": "@objectbucket", "key": "code.zip", "source": archive("print(1)")}, {"source": archive("print(2)"), "metadata": {"made": "again"}}),
+    ("aws:servicecatalog/portfolio:Portfolio", "catalogportfolio", {"name": "sample", "providerName": "team", "description": "d", "tags": {"a": "b"}}, {"name": "other", "description": "e", "tags": {"a": "c"}}),
+    ("aws:servicecatalog/product:Product", "product", {"name": "sample", "owner": "team", "type": "CLOUD_FORMATION_TEMPLATE", "description": "d", "provisioningArtifactParameters": {"name": "1", "type": "CLOUD_FORMATION_TEMPLATE", "templateUrl": TEMPLATE_URL}, "tags": {"a": "b"}}, {"owner": "others", "supportEmail": "a@example.com", "tags": {"a": "c"}}),
+    ("aws:servicecatalog/provisioningArtifact:ProvisioningArtifact", "artifact", {"productId": "@product", "name": "2", "type": "CLOUD_FORMATION_TEMPLATE", "templateUrl": TEMPLATE_URL}, {"name": "3", "active": False, "guidance": "DEPRECATED"}),
+    ("aws:servicecatalog/productPortfolioAssociation:ProductPortfolioAssociation", "inportfolio", {"portfolioId": "@catalogportfolio", "productId": "@product"}, None),
+    ("aws:servicecatalog/principalPortfolioAssociation:PrincipalPortfolioAssociation", "launcher", {"portfolioId": "@catalogportfolio", "principalArn": "arn:aws:iam:::role/sample-*", "principalType": "IAM_PATTERN"}, None),
+    ("aws:servicecatalog/constraint:Constraint", "constraint", {"portfolioId": "@inportfolio.portfolioId", "productId": "@inportfolio.productId", "type": "LAUNCH", "description": "d", "parameters": json.dumps({"LocalRoleName": "sample-role"})}, {"description": "e", "parameters": json.dumps({"LocalRoleName": "sample-build"})}),
+    ("aws:servicecatalog/portfolioShare:PortfolioShare", "accountshare", {"portfolioId": "@catalogportfolio", "type": "ACCOUNT", "principalId": "333333333333"}, {"shareTagOptions": True}),
+    ("aws:servicecatalog/portfolioShare:PortfolioShare", "unitshare", {"portfolioId": "@catalogportfolio", "type": "ORGANIZATIONAL_UNIT", "principalId": "arn:aws:organizations::111111111111:ou/o-localcloud/ou-abcd-12345678", "sharePrincipals": True}, {"shareTagOptions": True}),
+    ("aws:servicecatalog/tagOption:TagOption", "tagoption", {"key": "cost-centre", "value": "ml"}, {"value": "research", "active": False}),
+    ("aws:servicecatalog/tagOptionResourceAssociation:TagOptionResourceAssociation", "portfoliotag", {"tagOptionId": "@tagoption", "resourceId": "@catalogportfolio"}, None),
 ]  # fmt: skip

@@ -82,6 +82,7 @@ def construct(inputs: dict[str, Any]) -> list[pulumi.runtime.MockResourceArgs]:
 
 
 SPECS = [{"type": "Isolated", "name": "isolated"}, {"type": "Private"}, {"type": "Public"}]
+AUTO = {"subnetStrategy": "Auto"}
 
 
 def targets(made: list[pulumi.runtime.MockResourceArgs]) -> dict[str, str]:
@@ -99,6 +100,7 @@ def test_nat_gateways_and_routes(strategy: str, gateways: int) -> None:
             "cidrBlock": "10.0.0.0/16",
             "numberOfAvailabilityZones": 2,
             "subnetSpecs": SPECS,
+            **AUTO,
             "natGateways": {"strategy": strategy},
         }
     )
@@ -115,17 +117,56 @@ def test_nat_gateways_and_routes(strategy: str, gateways: int) -> None:
 
 
 def test_isolated_subnets_alone_have_no_way_out() -> None:
-    counted = Counter(
-        args.typ for args in construct({"subnetSpecs": SPECS[:1], "cidrBlock": "10.0.0.0/16"})
-    )
+    made = construct({"subnetSpecs": SPECS[:1], "cidrBlock": "10.0.0.0/16", **AUTO})
+    counted = Counter(args.typ for args in made)
     assert counted["aws:ec2/subnet:Subnet"] == 3
     assert not {t for t in counted if t.endswith(("InternetGateway", "NatGateway", "Route"))}
+
+
+def test_subnets_lie_in_the_order_given_and_each_tier_has_its_own_tags() -> None:
+    tiers = [
+        {"type": "Isolated", "name": "data", "cidrMask": 24, "tags": {"tier": "data", "Name": "x"}},
+        {"type": "Isolated", "name": "work", "tags": {"tier": "work"}},
+    ]
+    given = {"subnetSpecs": tiers, "numberOfAvailabilityZones": 1, "tags": {"owner": "ml"}, **AUTO}
+    made = construct(given)
+    subnets = {a.name: a.inputs for a in made if a.typ == "aws:ec2/subnet:Subnet"}
+    assert {name: subnet["cidrBlock"] for name, subnet in subnets.items()} == {
+        "main-data-1": "10.0.0.0/24",
+        "main-work-1": "10.0.128.0/17",
+    }
+    for tier in ("data", "work"):
+        name = f"main-{tier}-1"
+        place = {"Name": name, "SubnetType": "Isolated", "owner": "ml"}
+        assert subnets[name]["tags"] == {**place, "tier": tier}
+        [table] = [a for a in made if a.typ == "aws:ec2/routeTable:RouteTable" and a.name == name]
+        assert table.inputs["tags"] == place
 
 
 @pytest.mark.parametrize(
     ("inputs", "told"),
     [
         ({"ipv4IpamPoolId": "p"}, "does not serve ipv4IpamPoolId.*localcloud/awsx/vpc.py"),
+        (
+            {"subnetSpecs": [{"type": "Private", "cidrMsk": 27}]},
+            r"does not serve subnetSpecs\[0\]\.cidrMsk, but cidrMask",
+        ),
+        (
+            {"subnetSpecs": [SPECS[0], {"type": "Private", "size": 64}]},
+            r"does not serve subnetSpecs\[1\]\.size",
+        ),
+        ({"subnetSpecs": [{"type": "Unused"}]}, r"subnetSpecs\[0\]\.type is one of Private"),
+        ({"subnetSpecs": []}, "subnetSpecs is needed"),
+        (
+            {"natGateways": {"strategy": "None", "elasticIpAllocationIds": ["eipalloc-1"]}},
+            r"does not serve natGateways\.elasticIpAllocationIds",
+        ),
+        ({"subnetStrategy": "Exact"}, "subnetStrategy is to be Auto"),
+        ({"subnetStrategy": None}, "subnetStrategy is to be Auto"),
+        (
+            {"availabilityZoneNames": ["a"], "numberOfAvailabilityZones": 2},
+            "only one of availabilityZoneNames and numberOfAvailabilityZones",
+        ),
         ({"numberOfAvailabilityZones": 4}, "4 zones are asked for, the region has 3"),
         ({"natGateways": {"strategy": "Two"}}, "natGateways.strategy is one of"),
         (
@@ -136,4 +177,4 @@ def test_isolated_subnets_alone_have_no_way_out() -> None:
 )
 def test_what_it_cannot_do_is_refused(inputs: dict[str, Any], told: str) -> None:
     with pytest.raises(Exception, match=told):
-        construct(inputs)
+        construct({"subnetSpecs": SPECS, **AUTO, **inputs})

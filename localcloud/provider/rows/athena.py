@@ -33,6 +33,13 @@ def _configuration(params: Props, inputs: Props, scope: Scope) -> None:
     _updates(params, inputs, scope)
 
 
+def _disabled(inputs: Props, outputs: Props, scope: Scope) -> None:
+    # A work group is made enabled.
+    if inputs.get("state") == "DISABLED":
+        given = {"WorkGroup": inputs["name"], "State": "DISABLED"}
+        scope.call("athena", "UpdateWorkGroup", given)
+
+
 RENAME = {
     "configuration.publishCloudwatchMetricsEnabled": "PublishCloudWatchMetricsEnabled",
     "configuration.resultConfiguration.encryptionConfiguration.kmsKeyArn": "KmsKey",
@@ -42,7 +49,10 @@ ROWS = [
     Row(
         token="aws:athena/workgroup:Workgroup",
         service="athena",
-        create=Call("CreateWorkGroup", only=("name", "description", "configuration")),
+        create=Call(
+            "CreateWorkGroup", only=("name", "description", "configuration"), takes=("state",)
+        ),
+        after=_disabled,
         id="{name}",
         read=Call("GetWorkGroup", by={"WorkGroup": "{id}"}, path="WorkGroup"),
         update=(
@@ -62,6 +72,12 @@ ROWS = [
         prefix="",
         replace=("name",),
         defaults={"state": "ENABLED"},
+        filled={
+            "configuration.enableMinimumEncryptionConfiguration": None,
+            "configuration.engineVersion": None,
+            "configuration.publishCloudwatchMetricsEnabled": None,
+            "configuration.requesterPaysEnabled": False,
+        },
         ignored={"forceDestroy": "the emulator keeps no queries"},
         computed={"arn": "arn:{partition}:athena:{region}:{account}:workgroup/{name}"},
         tags=Tags(arn="ResourceARN"),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from botocore.exceptions import ClientError
-
 from localcloud.provider.table import Call, Props, Row, Scope
 
 
@@ -24,12 +22,14 @@ def _budget(inputs: Props) -> Props:
     return budget
 
 
+_KINDS = {"subscriberEmailAddresses": "EMAIL", "subscriberSnsTopicArns": "SNS"}
+
+
 def _subscribers(notification: Props) -> list[Props]:
-    emails = notification.get("subscriberEmailAddresses") or []
-    topics = notification.get("subscriberSnsTopicArns") or []
     return [
-        *({"SubscriptionType": "EMAIL", "Address": address} for address in emails),
-        *({"SubscriptionType": "SNS", "Address": topic} for topic in topics),
+        {"SubscriptionType": kind, "Address": address}
+        for name, kind in _KINDS.items()
+        for address in notification.get(name) or []
     ]
 
 
@@ -46,6 +46,30 @@ def _notifications(inputs: Props) -> list[Props]:
         }
         for item in inputs.get("notifications") or []
     ]
+
+
+def _standing(named: Props, scope: Scope) -> list[Props]:
+    """The notifications of a budget, with who is told."""
+    found: list[Props] = []
+    held = scope.call("budgets", "DescribeNotificationsForBudget", named)["Notifications"]
+    for item in held:
+        notification = {k: v for k, v in item.items() if k != "NotificationState"}
+        asked = {**named, "Notification": notification}
+        told = scope.call("budgets", "DescribeSubscribersForNotification", asked)["Subscribers"]
+        by_kind = {
+            name: [one["Address"] for one in told if one["SubscriptionType"] == kind]
+            for name, kind in _KINDS.items()
+        }
+        found.append(
+            {
+                "notificationType": notification["NotificationType"],
+                "comparisonOperator": notification["ComparisonOperator"],
+                "threshold": notification["Threshold"],
+                "thresholdType": notification.get("ThresholdType", "PERCENTAGE"),
+                **{name: addresses for name, addresses in by_kind.items() if addresses},
+            }
+        )
+    return found
 
 
 def _create(params: Props, inputs: Props, scope: Scope) -> None:
@@ -73,12 +97,7 @@ def _delete(params: Props, props: Props, scope: Scope) -> None:
 def _find(id_: str, props: Props, scope: Scope) -> Props | None:
     account, _, name = id_.partition(":")
     named = {"AccountId": account, "BudgetName": name}
-    try:
-        budget = scope.call("budgets", "DescribeBudget", named)["Budget"]
-    except ClientError as error:
-        if error.response["Error"]["Code"] == "NotFoundException":
-            return None
-        raise
+    budget = scope.call("budgets", "DescribeBudget", named)["Budget"]
     filters = budget.get("CostFilters") or {}
     return {
         "accountId": account,
@@ -88,6 +107,7 @@ def _find(id_: str, props: Props, scope: Scope) -> Props | None:
         "limitAmount": f"{float(budget['BudgetLimit']['Amount']):g}",
         "limitUnit": budget["BudgetLimit"]["Unit"],
         "costFilters": [{"name": key, "values": values} for key, values in filters.items()],
+        "notifications": _standing(named, scope),
     }
 
 

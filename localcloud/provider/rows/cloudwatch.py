@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from botocore.exceptions import ClientError
-
 from localcloud.provider.table import Call, Props, Row, Scope, Tags
 
+_TRANSFORMATION = {
+    "name": "metricName", "namespace": "metricNamespace", "value": "metricValue",
+    "defaultValue": "defaultValue", "dimensions": "dimensions", "unit": "unit",
+}  # fmt: skip
 _GROUP = {"logGroupName": "{name}"}
 
 
@@ -27,6 +29,36 @@ def _find_group(id_: str, props: Props, scope: Scope) -> Props | None:
                 "arn": group["arn"].removesuffix(":*"),
                 "kmsKeyId": group.get("kmsKeyId"),
                 "retentionInDays": group.get("retentionInDays", 0),
+            }
+    return None
+
+
+def _transformation(params: Props, inputs: Props, scope: Scope) -> None:
+    given = dict(inputs["metricTransformation"])
+    params["metricTransformations"] = [
+        {
+            member: float(given[name]) if name == "defaultValue" else given[name]
+            for name, member in _TRANSFORMATION.items()
+            if given.get(name) not in (None, "", {})
+        }
+    ]
+
+
+def _find_filter(id_: str, props: Props, scope: Scope) -> Props | None:
+    asked = {"logGroupName": props["logGroupName"], "filterNamePrefix": id_}
+    for found in scope.call("logs", "DescribeMetricFilters", asked)["metricFilters"]:
+        if found["filterName"] == id_:
+            (given,) = found["metricTransformations"]
+            told: Props = {
+                name: given[member] for name, member in _TRANSFORMATION.items() if member in given
+            }
+            if "defaultValue" in told:
+                told["defaultValue"] = f"{told['defaultValue']:g}"
+            return {
+                "name": id_,
+                "logGroupName": found["logGroupName"],
+                "pattern": found["filterPattern"],
+                "metricTransformation": told,
             }
     return None
 
@@ -56,12 +88,7 @@ def _rule_id(inputs: Props) -> str:
 def _find_rule(id_: str, props: Props, scope: Scope) -> Props | None:
     bus, _, name = id_.rpartition("/")
     bus = bus or "default"
-    try:
-        rule = scope.call("events", "DescribeRule", {"Name": name, "EventBusName": bus})
-    except ClientError as error:
-        if error.response["Error"]["Code"] == "ResourceNotFoundException":
-            return None
-        raise
+    rule = scope.call("events", "DescribeRule", {"Name": name, "EventBusName": bus})
     found = {"name": name, "eventBusName": bus, "arn": rule["Arn"], "state": rule["State"]}
     for member in ("EventPattern", "ScheduleExpression", "Description", "RoleArn"):
         if rule.get(member):
@@ -70,12 +97,7 @@ def _find_rule(id_: str, props: Props, scope: Scope) -> Props | None:
 
 
 def _find_bus_policy(id_: str, props: Props, scope: Scope) -> Props | None:
-    try:
-        bus = scope.call("events", "DescribeEventBus", {"Name": id_})
-    except ClientError as error:
-        if error.response["Error"]["Code"] == "ResourceNotFoundException":
-            return None
-        raise
+    bus = scope.call("events", "DescribeEventBus", {"Name": id_})
     return {"eventBusName": id_, "policy": bus["Policy"]} if bus.get("Policy") else None
 
 
@@ -103,6 +125,13 @@ def _put_target(params: Props, inputs: Props, scope: Scope) -> None:
             )
             if name in retry
         }
+    pipeline = (inputs.get("sagemakerPipelineTarget") or {}).get("pipelineParameterLists")
+    if pipeline:
+        target["SageMakerPipelineParameters"] = {
+            "PipelineParameterList": [
+                {"Name": item["name"], "Value": item["value"]} for item in pipeline
+            ]
+        }
     params["Targets"] = [target]
 
 
@@ -120,18 +149,22 @@ def _target_id(inputs: Props) -> str:
 def _find_target(id_: str, props: Props, scope: Scope) -> Props | None:
     *bus, rule, target_id = id_.split("/")
     name = bus[0] if bus else "default"
-    try:
-        answer = scope.call("events", "ListTargetsByRule", {"Rule": rule, "EventBusName": name})
-    except ClientError as error:
-        if error.response["Error"]["Code"] == "ResourceNotFoundException":
-            return None
-        raise
+    answer = scope.call("events", "ListTargetsByRule", {"Rule": rule, "EventBusName": name})
     for target in answer["Targets"]:
         if target["Id"] == target_id:
             found: Props = {"rule": rule, "eventBusName": name}
             found |= {key: target[member] for key, member in _TARGET.items() if member in target}
             if target.get("DeadLetterConfig"):
                 found["deadLetterConfig"] = {"arn": target["DeadLetterConfig"]["Arn"]}
+            pipeline = (target.get("SageMakerPipelineParameters") or {}).get(
+                "PipelineParameterList"
+            )
+            if pipeline:
+                found["sagemakerPipelineTarget"] = {
+                    "pipelineParameterLists": [
+                        {"name": item["Name"], "value": item["Value"]} for item in pipeline
+                    ]
+                }
             if target.get("RetryPolicy"):
                 found["retryPolicy"] = {
                     member[0].lower() + member[1:]: value
@@ -152,7 +185,7 @@ _PUT_TARGETS = Call(
     "PutTargets",
     only=("rule", "eventBusName"),
     prepare=_put_target,
-    takes=(*_TARGET, "deadLetterConfig", "retryPolicy"),
+    takes=(*_TARGET, "deadLetterConfig", "retryPolicy", "sagemakerPipelineTarget"),
 )
 _BUS_POLICY = Call("PutPermission", only=("eventBusName", "policy"))
 _EVENT_TAGS = Tags(arn="ResourceARN")
@@ -163,6 +196,13 @@ _PLAIN = (
     "insufficientDataActions", "treatMissingData", "datapointsToAlarm", "unit", "extendedStatistic",
 )  # fmt: skip
 _ALARM = Call("PutMetricAlarm", only=_PLAIN, prepare=_dimensions, takes=("dimensions",))
+
+_FILTER = Call(
+    "PutMetricFilter",
+    only=("name", "pattern", "logGroupName"),
+    prepare=_transformation,
+    takes=("metricTransformation",),
+)
 
 ROWS = [
     Row(
@@ -180,7 +220,8 @@ ROWS = [
         rename={"name": "logGroupName"},
         name="name",
         replace=("name", "namePrefix", "logGroupClass"),
-        ignored={"skipDestroy": "the emulator's log groups end with their resource"},
+        unread={"deletionProtectionEnabled": "moto's log groups do not keep it"},
+        refused={"skipDestroy": "a log group ends with its resource, so leave it out"},
         computed={"arn": "arn:{partition}:logs:{region}:{account}:log-group:{name}"},
         tags=Tags(
             member="tags",
@@ -191,6 +232,23 @@ ROWS = [
             listed="tags",
         ),
         gone=("ResourceNotFoundException",),
+    ),
+    Row(
+        token="aws:cloudwatch/logMetricFilter:LogMetricFilter",
+        service="logs",
+        create=_FILTER,
+        id="{name}",
+        find=_find_filter,
+        update=(_FILTER,),
+        delete=Call(
+            "DeleteMetricFilter", by={"filterName": "{id}", "logGroupName": "{logGroupName}"}
+        ),
+        rename={"name": "filterName", "pattern": "filterPattern"},
+        name="name",
+        prefix="",
+        replace=("name", "logGroupName"),
+        gone=("ResourceNotFoundException",),
+        import_id="{logGroupName}:{name}",
     ),
     Row(
         token="aws:cloudwatch/metricAlarm:MetricAlarm",

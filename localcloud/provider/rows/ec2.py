@@ -149,8 +149,18 @@ def _find_association(id_: str, props: Props, scope: Scope) -> Props | None:
     for table in tables:
         for link in table.get("Associations") or []:
             if id_ in (link["RouteTableAssociationId"], f"{link.get('SubnetId')}/{table_id}"):
-                return {"routeTableId": table["RouteTableId"], "subnetId": link.get("SubnetId")}
+                return {
+                    "routeTableId": table["RouteTableId"],
+                    "subnetId": link.get("SubnetId"),
+                    "associationId": link["RouteTableAssociationId"],
+                }
     return None
+
+
+def _address(found: Props, answer: Props, scope: Scope) -> None:
+    addresses = answer["NatGateways"][0].get("NatGatewayAddresses") or []
+    if addresses and addresses[0].get("AllocationId"):
+        found["allocationId"] = addresses[0]["AllocationId"]
 
 
 def _endpoint_read(found: Props, answer: Props, scope: Scope) -> None:
@@ -417,6 +427,17 @@ def _flow_log_read(found: Props, answer: Props, scope: Scope) -> None:
     found["iamRoleArn"] = log.get("DeliverLogsPermissionArn")
 
 
+_ONCE = "is asked once: what came of it is told by other names"
+_ASKED = dict.fromkeys(
+    (
+        "ipv4IpamPoolId", "ipv4NetmaskLength", "ipv6CidrBlock", "ipv6CidrBlockNetworkBorderGroup",
+        "ipv6IpamPoolId", "ipv6NetmaskLength",
+    ),
+    _ONCE,
+)  # fmt: skip
+"""What a network's addresses are asked by."""
+
+
 def _ec2(
     token: str,
     create: str,
@@ -460,7 +481,7 @@ ROWS = [
             Call("ModifyVpcAttribute", by={"VpcId": "{id}"}, only=(), prepare=_modify_vpc,
                  takes=tuple(_VPC_ATTRIBUTES)),
         ),
-        after=_vpc_attributes, observe=_vpc_read,
+        after=_vpc_attributes, observe=_vpc_read, unread=_ASKED,
         replace=("cidrBlock", "instanceTenancy"),
         defaults={"enableDnsSupport": True, "instanceTenancy": "default"},
     ),
@@ -472,13 +493,18 @@ ROWS = [
                  takes=("mapPublicIpOnLaunch",)),
         ),
         after=_subnet_attributes,
+        unread={k: why for k, why in _ASKED.items() if k != "ipv6CidrBlockNetworkBorderGroup"},
         replace=("vpcId", "cidrBlock", "availabilityZone", "availabilityZoneId"),
+        filled={"availabilityZone": None, "availabilityZoneId": None},
     ),
     _ec2(
         "aws:ec2/routeTable:RouteTable", "CreateRouteTable", "DescribeRouteTables", "RouteTables",
         "RouteTableId", "DeleteRouteTable", "route-table", made="RouteTable.RouteTableId",
         id_property="routeTableId", replace=("vpcId",),
-        ignored={"routes": "use aws.ec2.Route", "propagatingVgws": "there are no VPN gateways"},
+        refused={
+            "routes": "make each route with aws.ec2.Route",
+            "propagatingVgws": "there are no VPN gateways, so leave it out",
+        },
     ),
     Row(
         token="aws:ec2/route:Route",
@@ -491,12 +517,21 @@ ROWS = [
             by={"RouteTableId": "{routeTableId}", "DestinationCidrBlock": "{destinationCidrBlock}"},
         ),
         replace=("routeTableId", "destinationCidrBlock", "gatewayId", "natGatewayId"),
+        unread=dict.fromkeys(
+            (
+                "carrierGatewayId", "coreNetworkArn", "destinationIpv6CidrBlock",
+                "destinationPrefixListId", "localGatewayId", "networkInterfaceId",
+                "odbNetworkArn", "transitGatewayId", "vpcEndpointId", "vpcPeeringConnectionId",
+            ),
+            "the row reads the ways through gateways",
+        ),
     ),
     Row(
         token="aws:ec2/routeTableAssociation:RouteTableAssociation",
         service="ec2",
         create=Call("AssociateRouteTable"),
         id="{associationId}",
+        import_id="{subnetId}/{routeTableId}",
         find=_find_association,
         delete=Call("DisassociateRouteTable", by={"AssociationId": "{id}"}),
         computed={"associationId": "AssociationId"},
@@ -515,11 +550,20 @@ ROWS = [
         "aws:ec2/eip:Eip", "AllocateAddress", "DescribeAddresses", "Addresses", "AllocationId",
         "ReleaseAddress", "elastic-ip", made="AllocationId", id_property="allocationId",
         replace=("domain",),
+        unread={"address": "is told as the address that was given", "ipamPoolId": _ONCE},
     ),
     _ec2(
         "aws:ec2/natGateway:NatGateway", "CreateNatGateway", "DescribeNatGateways", "NatGateways",
         "NatGatewayId", "DeleteNatGateway", "natgateway", made="NatGateway.NatGatewayId",
+        observe=_address, filled={"vpcId": None},
         id_property="natGatewayId", replace=("subnetId", "allocationId", "connectivityType"),
+        unread=dict.fromkeys(
+            (
+                "availabilityZoneAddresses", "secondaryAllocationIds",
+                "secondaryPrivateIpAddressCount", "secondaryPrivateIpAddresses",
+            ),
+            "the row reads the first address",
+        ),
     ),
     _ec2(
         "aws:ec2/vpcEndpoint:VpcEndpoint", "CreateVpcEndpoint", "DescribeVpcEndpoints",
@@ -534,7 +578,9 @@ ROWS = [
                         "routeTableIds")),
         ),
         after=_prefix_list, observe=_endpoint_read,
-        replace=("vpcId", "serviceName", "vpcEndpointType"),
+        unread={"subnetConfigurations": "is told as the subnets of the endpoint"},
+        replace=("vpcId", "serviceName", "serviceRegion", "vpcEndpointType"),
+        filled={"policy": None, "privateDnsEnabled": None, "vpcEndpointType": "Gateway"},
         ignored={"autoAccept": "endpoints of AWS services need no acceptance"},
     ),
     _ec2(
@@ -592,6 +638,7 @@ ROWS = [
         replace=("vpcId", "subnetId", "eniId", "trafficType", "logDestinationType",
                  "logDestination", "iamRoleArn", "maxAggregationInterval", "logFormat"),
         defaults={"logDestinationType": "cloud-watch-logs", "maxAggregationInterval": 600},
+        filled={"logFormat": None},
         tags=replace(_tags("vpc-flow-log"), listing="DescribeFlowLogs", listed="FlowLogs[0].Tags",
                      arn="FlowLogIds", put_arn="Resources"),
     ),

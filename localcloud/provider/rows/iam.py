@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from urllib.parse import unquote
 
-from botocore.exceptions import ClientError
-
 from localcloud.provider.table import Call, Props, Row, Scope, Tags
 
 _ROLE = {"RoleName": "{id}"}
@@ -50,17 +48,12 @@ def _detach(props: Props, scope: Scope) -> None:
 
 
 def _find_policy(id_: str, props: Props, scope: Scope) -> Props | None:
-    try:
-        policy = scope.call("iam", "GetPolicy", {"PolicyArn": id_})["Policy"]
-        version = scope.call(
-            "iam",
-            "GetPolicyVersion",
-            {"PolicyArn": id_, "VersionId": policy["DefaultVersionId"]},
-        )["PolicyVersion"]
-    except ClientError as error:
-        if error.response["Error"]["Code"] == "NoSuchEntity":
-            return None
-        raise
+    policy = scope.call("iam", "GetPolicy", {"PolicyArn": id_})["Policy"]
+    version = scope.call(
+        "iam",
+        "GetPolicyVersion",
+        {"PolicyArn": id_, "VersionId": policy["DefaultVersionId"]},
+    )["PolicyVersion"]
     return {
         "arn": id_,
         "name": policy["PolicyName"],
@@ -97,31 +90,30 @@ def _drop_versions(props: Props, scope: Scope) -> None:
 
 def _find_role_policy(id_: str, props: Props, scope: Scope) -> Props | None:
     role, _, name = id_.partition(":")
-    try:
-        answer = scope.call("iam", "GetRolePolicy", {"RoleName": role, "PolicyName": name})
-    except ClientError as error:
-        if error.response["Error"]["Code"] == "NoSuchEntity":
-            return None
-        raise
+    answer = scope.call("iam", "GetRolePolicy", {"RoleName": role, "PolicyName": name})
     return {"role": role, "name": name, "policy": _document(answer["PolicyDocument"])}
 
 
 def _find_attachment(id_: str, props: Props, scope: Scope) -> Props | None:
     role, _, arn = id_.partition("/")
     params: Props = {"RoleName": role}
-    try:
-        attached = scope.call("iam", "ListAttachedRolePolicies", params)["AttachedPolicies"]
-    except ClientError as error:
-        if error.response["Error"]["Code"] == "NoSuchEntity":
-            return None
-        raise
+    attached = scope.call("iam", "ListAttachedRolePolicies", params)["AttachedPolicies"]
     if arn not in [policy["PolicyArn"] for policy in attached]:
         return None
     return {"role": role, "policyArn": arn}
 
 
+def _unlimited(found: Props, answer: Props, scope: Scope) -> None:
+    # No call takes a zero: it tells that there is no such limit.
+    for name in ("maxPasswordAge", "passwordReusePrevention"):
+        if found.get(name) == 0:
+            del found[name]
+
+
 def _https(found: Props, answer: Props, scope: Scope) -> None:
-    found["url"] = f"https://{answer['Url'].removeprefix('https://')}"
+    address = answer["Url"].removeprefix("https://")
+    found["url"] = f"https://{address}"
+    found["arn"] = scope.arn("iam", f"oidc-provider/{address}", region="")
 
 
 _ROLE_POLICY = Call("PutRolePolicy")
@@ -232,6 +224,7 @@ ROWS = [
         create=Call("UpdateAccountPasswordPolicy"),
         id="iam-account-password-policy",
         read=Call("GetAccountPasswordPolicy", path="PasswordPolicy"),
+        observe=_unlimited,
         update=(Call("UpdateAccountPasswordPolicy"),),
         delete=Call("DeleteAccountPasswordPolicy"),
         gone=("NoSuchEntity",),

@@ -18,12 +18,7 @@ def _rotation(inputs: Props, outputs: Props, scope: Scope) -> None:
 
 
 def _find_key(id_: str, props: Props, scope: Scope) -> Props | None:
-    try:
-        meta = scope.call("kms", "DescribeKey", {"KeyId": id_})["KeyMetadata"]
-    except ClientError as error:
-        if error.response["Error"]["Code"] == "NotFoundException":
-            return None
-        raise
+    meta = scope.call("kms", "DescribeKey", {"KeyId": id_})["KeyMetadata"]
     if meta["KeyState"] == "PendingDeletion":
         return None
     policy = scope.call("kms", "GetKeyPolicy", {"KeyId": id_, "PolicyName": "default"})
@@ -105,7 +100,12 @@ ROWS = [
             "deletionWindowInDays": "used when the key is deleted",
             "bypassPolicyLockoutSafetyCheck": "the emulator locks nobody out",
         },
+        unread={
+            "rotationPeriodInDays": "moto does not keep it",
+            "xksKeyId": "the local cloud has no external key stores",
+        },
         computed={"arn": "KeyMetadata.Arn", "keyId": "KeyMetadata.KeyId"},
+        filled={"keyUsage": "ENCRYPT_DECRYPT", "customerMasterKeySpec": "SYMMETRIC_DEFAULT"},
         replace=("keyUsage", "customerMasterKeySpec", "multiRegion", "customKeyStoreId"),
         tags=Tags(
             key="TagKey",

@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 
-from botocore.exceptions import ClientError
-
 from localcloud.provider import shapes
 from localcloud.provider.table import Call, Props, Row, Scope
+
+_DEFAULTS = {
+    "createDatabaseDefaultPermissions": "CreateDatabaseDefaultPermissions",
+    "createTableDefaultPermissions": "CreateTableDefaultPermissions",
+}
 
 
 def _settings(params: Props, inputs: Props, scope: Scope) -> None:
@@ -23,10 +26,7 @@ def _settings(params: Props, inputs: Props, scope: Scope) -> None:
                 }
                 for item in inputs.get(name) or []
             ]
-            for name, member in (
-                ("createDatabaseDefaultPermissions", "CreateDatabaseDefaultPermissions"),
-                ("createTableDefaultPermissions", "CreateTableDefaultPermissions"),
-            )
+            for name, member in _DEFAULTS.items()
         },
     }
     if inputs.get("parameters"):
@@ -37,7 +37,19 @@ def _settings(params: Props, inputs: Props, scope: Scope) -> None:
 def _find_settings(id_: str, props: Props, scope: Scope) -> Props | None:
     settings = scope.call("lakeformation", "GetDataLakeSettings", {})["DataLakeSettings"]
     admins = settings.get("DataLakeAdmins") or []
-    return {"admins": [admin["DataLakePrincipalIdentifier"] for admin in admins]}
+    found: Props = {"admins": [admin["DataLakePrincipalIdentifier"] for admin in admins]}
+    for name, member in _DEFAULTS.items():
+        # None at all is what stands where nothing is given.
+        entries = settings.get(member) or []
+        if entries or name in props:
+            found[name] = [
+                {
+                    "principal": entry["Principal"]["DataLakePrincipalIdentifier"],
+                    "permissions": entry["Permissions"],
+                }
+                for entry in entries
+            ]
+    return found
 
 
 _SETTINGS = Call(
@@ -106,12 +118,7 @@ def grant_id(inputs: Props) -> str:
 
 
 def _find_resource(id_: str, props: Props, scope: Scope) -> Props | None:
-    try:
-        info = scope.call("lakeformation", "DescribeResource", {"ResourceArn": id_})
-    except ClientError as error:
-        if error.response["Error"]["Code"] == "EntityNotFoundException":
-            return None
-        raise
+    info = scope.call("lakeformation", "DescribeResource", {"ResourceArn": id_})
     return {"arn": id_, "roleArn": info["ResourceInfo"].get("RoleArn")}
 
 
@@ -121,19 +128,26 @@ ROWS = [
         service="lakeformation",
         create=_SETTINGS,
         id="{account}",
+        importable=False,
         find=_find_settings,
         update=(_SETTINGS,),
         delete=Call("PutDataLakeSettings", fixed={"DataLakeSettings": {}}),
+        unread={"parameters": "AWS has parameters of its own beside those that are given"},
     ),
     Row(
         token="aws:lakeformation/resource:Resource",
         service="lakeformation",
         create=Call("RegisterResource"),
         id="{arn}",
+        importable=False,
         find=_find_resource,
         delete=Call("DeregisterResource", by={"ResourceArn": "{id}"}),
         rename={"arn": "ResourceArn"},
         replace=("arn", "roleArn", "useServiceLinkedRole", "hybridAccessEnabled"),
+        unread={
+            "withFederation": "moto keeps the role only",
+            "withPrivilegedAccess": "moto keeps the role only",
+        },
         gone=("EntityNotFoundException",),
     ),
     Row(

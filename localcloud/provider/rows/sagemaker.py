@@ -1,11 +1,17 @@
-"""SageMaker: Studio, the model registry and the feature store."""
+"""SageMaker: Studio, the model registry, the feature store, and what serves models."""
 
 from __future__ import annotations
 
+import time
+import uuid
 from collections.abc import Callable
+from typing import cast
 
 from botocore.exceptions import ClientError
+from botocore.model import StructureShape
 
+from localcloud.provider import schema, shapes
+from localcloud.provider.crud import ResourceError
 from localcloud.provider.table import Call, Props, Row, Scope, Tags
 
 _TAGS = Tags(put="AddTags", remove="DeleteTags", listing="ListTags")
@@ -27,12 +33,7 @@ def _describe(
 
     def find(id_: str, props: Props, scope: Scope) -> Props | None:
         domain, _, name = id_.partition(f":{kind}/")[2].partition("/")
-        try:
-            answer = scope.call("sagemaker", operation, {"DomainId": domain, parameter: name})
-        except ClientError as error:
-            if error.response["Error"]["Code"] == "ResourceNotFound":
-                return None
-            raise
+        answer = scope.call("sagemaker", operation, {"DomainId": domain, parameter: name})
         found: Props = {"domainId": domain, second: name, "arn": id_}
         settings = {k: v for k, v in answer.items() if k in ("UserSettings", "SpaceSettings")}
         found.update(_settings(settings))
@@ -93,6 +94,61 @@ def _no_resolved_uri(found: Props, answer: Props, scope: Scope) -> None:
     _features(found, answer, scope)
     store = (found.get("offlineStoreConfig") or {}).get("s3StorageConfig") or {}
     store.pop("resolvedOutputS3Uri", None)
+
+
+def _pipeline_token(params: Props, inputs: Props, scope: Scope) -> None:
+    params["ClientRequestToken"] = uuid.uuid4().hex
+
+
+def _pipeline_deletion(params: Props, props: Props, scope: Scope) -> None:
+    params["ClientRequestToken"] = uuid.uuid4().hex
+
+
+_ENDPOINT_SECONDS = 3600
+_ON_THE_WAY = ("Creating", "Updating", "SystemUpdating", "RollingBack")
+
+
+def _wait_for_endpoint(name: str, scope: Scope) -> None:
+    """Until the endpoint is in service, as the real provider waits.
+
+    Like the real one it takes a rolled-back update, whose endpoint is in service again with its old
+    configuration, for done: who deploys has to compare.
+
+    Raises:
+        ResourceError: The endpoint failed, or is not done in an hour.
+    """
+    end, pause = time.monotonic() + _ENDPOINT_SECONDS, 0.05
+    while True:
+        found = scope.call("sagemaker", "DescribeEndpoint", {"EndpointName": name})
+        status = found["EndpointStatus"]
+        if status == "InService":
+            return
+        if status not in _ON_THE_WAY:
+            why = found.get("FailureReason") or "SageMaker gives no reason"
+            raise ResourceError(f"the endpoint {name} is {status}: {why}")
+        if time.monotonic() > end:
+            raise ResourceError(f"the endpoint {name} is still {status} after an hour")
+        time.sleep(pause)
+        pause = min(2 * pause, 2.0)
+
+
+def _wait_for_update(params: Props, inputs: Props, scope: Scope) -> None:
+    _wait_for_endpoint(params["EndpointName"], scope)
+
+
+def _wait_for_creation(inputs: Props, outputs: Props, scope: Scope) -> None:
+    _wait_for_endpoint(inputs["name"], scope)
+
+
+def _last_deployment(found: Props, answer: Props, scope: Scope) -> None:
+    """An endpoint tells its deployment configuration under the name of the last one."""
+    known = schema.schema("aws:sagemaker/endpoint:Endpoint")
+    kind = known.inputs["deploymentConfig"].fields if known is not None else None
+    if kind is not None and answer.get("LastDeploymentConfig"):
+        shape = shapes.service_model("sagemaker").shape_for("DeploymentConfig")
+        found["deploymentConfig"] = shapes.properties(
+            answer["LastDeploymentConfig"], cast(StructureShape, shape), kind, {}
+        )
 
 
 _PORTFOLIO_STATUS = Call("GetSagemakerServicecatalogPortfolioStatus", only=(), takes=("status",))
@@ -214,6 +270,7 @@ ROWS = [
         read=Call("DescribeFeatureGroup", by={"FeatureGroupName": "{id}"}),
         delete=Call("DeleteFeatureGroup", by={"FeatureGroupName": "{id}"}),
         observe=_no_resolved_uri,
+        filled={"offlineStoreConfig.dataCatalogConfig": None, "throughputConfig": None},
         replace=(
             "featureGroupName", "recordIdentifierFeatureName", "eventTimeFeatureName", "roleArn",
             "description", "featureDefinitions", "onlineStoreConfig", "offlineStoreConfig",
@@ -238,5 +295,138 @@ ROWS = [
             ),
         ),
         after=_portfolio,
+    ),
+    Row(
+        token="aws:sagemaker/pipeline:Pipeline",
+        service="sagemaker",
+        create=Call("CreatePipeline", prepare=_pipeline_token),
+        id="{pipelineName}",
+        read=Call("DescribePipeline", by={"PipelineName": "{id}"}),
+        update=(
+            Call(
+                "UpdatePipeline",
+                by={"PipelineName": "{id}"},
+                only=(
+                    "pipelineDisplayName", "pipelineDescription", "pipelineDefinition", "roleArn",
+                    "parallelismConfiguration",
+                ),
+            ),
+        ),
+        delete=Call("DeletePipeline", by={"PipelineName": "{id}"}, prepare=_pipeline_deletion),
+        replace=("pipelineName",),
+        computed={"arn": "PipelineArn"},
+        tags=_TAGS,
+        gone=("ResourceNotFound",),
+    ),
+    Row(
+        token="aws:sagemaker/model:Model",
+        service="sagemaker",
+        create=Call("CreateModel"),
+        id="{name}",
+        read=Call("DescribeModel", by={"ModelName": "{id}"}),
+        delete=Call("DeleteModel", by={"ModelName": "{id}"}),
+        rename={"name": "ModelName"},
+        name="name",
+        prefix="",
+        replace=(
+            "name", "executionRoleArn", "primaryContainer", "containers", "vpcConfig",
+            "enableNetworkIsolation", "inferenceExecutionConfig",
+        ),
+        filled={"primaryContainer.mode": "SingleModel", "containers.mode": "SingleModel"},
+        computed={"arn": "ModelArn"},
+        tags=_TAGS,
+        gone=("ValidationException", "ResourceNotFound"),
+    ),
+    Row(
+        token="aws:sagemaker/endpointConfiguration:EndpointConfiguration",
+        service="sagemaker",
+        create=Call("CreateEndpointConfig"),
+        id="{name}",
+        read=Call("DescribeEndpointConfig", by={"EndpointConfigName": "{id}"}),
+        delete=Call("DeleteEndpointConfig", by={"EndpointConfigName": "{id}"}),
+        rename={"name": "EndpointConfigName", "kmsKeyArn": "KmsKeyId"},
+        name="name",
+        replace=(
+            "name", "namePrefix", "productionVariants", "shadowProductionVariants", "kmsKeyArn",
+            "dataCaptureConfig", "asyncInferenceConfig", "executionRoleArn",
+        ),
+        filled={
+            "productionVariants.initialVariantWeight": 1,
+            "shadowProductionVariants.initialVariantWeight": 1,
+        },
+        computed={"arn": "EndpointConfigArn"},
+        tags=_TAGS,
+        gone=("ValidationException", "ResourceNotFound"),
+    ),
+    Row(
+        token="aws:sagemaker/endpoint:Endpoint",
+        service="sagemaker",
+        create=Call("CreateEndpoint"),
+        id="{name}",
+        read=Call("DescribeEndpoint", by={"EndpointName": "{id}"}),
+        update=(
+            Call(
+                "UpdateEndpoint",
+                by={"EndpointName": "{id}"},
+                only=("endpointConfigName", "deploymentConfig"),
+            ),
+            Call(
+                "DescribeEndpoint",
+                by={"EndpointName": "{id}"},
+                only=(),
+                takes=("endpointConfigName", "deploymentConfig"),
+                prepare=_wait_for_update,
+            ),
+        ),
+        delete=Call("DeleteEndpoint", by={"EndpointName": "{id}"}),
+        rename={"name": "EndpointName"},
+        name="name",
+        prefix="",
+        replace=("name",),
+        computed={"arn": "EndpointArn"},
+        observe=_last_deployment,
+        unread={"deploymentConfig": "an endpoint that was never changed has none to tell"},
+        after=_wait_for_creation,
+        tags=_TAGS,
+        gone=("ValidationException", "ResourceNotFound"),
+    ),
+    Row(
+        token="aws:sagemaker/dataQualityJobDefinition:DataQualityJobDefinition",
+        service="sagemaker",
+        create=Call("CreateDataQualityJobDefinition"),
+        id="{name}",
+        read=Call("DescribeDataQualityJobDefinition", by={"JobDefinitionName": "{id}"}),
+        delete=Call("DeleteDataQualityJobDefinition", by={"JobDefinitionName": "{id}"}),
+        rename={"name": "JobDefinitionName"},
+        name="name",
+        replace=(
+            "name", "dataQualityAppSpecification", "dataQualityJobInput",
+            "dataQualityJobOutputConfig", "dataQualityBaselineConfig", "jobResources",
+            "networkConfig", "roleArn", "stoppingCondition",
+        ),
+        computed={"arn": "JobDefinitionArn"},
+        tags=_TAGS,
+        gone=("ResourceNotFound",),
+    ),
+    Row(
+        token="aws:sagemaker/monitoringSchedule:MonitoringSchedule",
+        service="sagemaker",
+        create=Call("CreateMonitoringSchedule"),
+        id="{name}",
+        read=Call("DescribeMonitoringSchedule", by={"MonitoringScheduleName": "{id}"}),
+        update=(
+            Call(
+                "UpdateMonitoringSchedule",
+                by={"MonitoringScheduleName": "{id}"},
+                only=("monitoringScheduleConfig",),
+            ),
+        ),
+        delete=Call("DeleteMonitoringSchedule", by={"MonitoringScheduleName": "{id}"}),
+        rename={"name": "MonitoringScheduleName"},
+        name="name",
+        replace=("name",),
+        computed={"arn": "MonitoringScheduleArn"},
+        tags=_TAGS,
+        gone=("ResourceNotFound",),
     ),
 ]  # fmt: skip

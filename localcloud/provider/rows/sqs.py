@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from localcloud.provider import shapes
 from localcloud.provider.table import Call, Props, Row, Scope, Tags
 
@@ -54,14 +52,7 @@ def _update(params: Props, inputs: Props, scope: Scope) -> None:
 
 
 def _find(id_: str, scope: Scope) -> Props | None:
-    try:
-        answer = scope.call(
-            "sqs", "GetQueueAttributes", {"QueueUrl": id_, "AttributeNames": ["All"]}
-        )
-    except ClientError as error:
-        if "NonExistentQueue" in error.response["Error"]["Code"]:
-            return None
-        raise
+    answer = scope.call("sqs", "GetQueueAttributes", {"QueueUrl": id_, "AttributeNames": ["All"]})
     return answer["Attributes"]
 
 
@@ -120,6 +111,13 @@ ROWS = [
         rename={"name": "QueueName"},
         name="name",
         replace=("name", "namePrefix", "fifoQueue"),
+        filled={
+            "kmsDataKeyReusePeriodSeconds": None,
+            "maxMessageSize": None,
+            "messageRetentionSeconds": 345600,
+            "sqsManagedSseEnabled": None,
+            "visibilityTimeoutSeconds": 30,
+        },
         computed={"url": "QueueUrl", "arn": "arn:{partition}:sqs:{region}:{account}:{name}"},
         tags=Tags(
             member="tags",

@@ -39,7 +39,14 @@ ROWS = [
         name="name",
         prefix="",
         replace=("name", "type"),
-        ignored={"overwrite": "decides nothing here", "insecureValue": "use value"},
+        unread=dict.fromkeys(
+            ("allowedPattern", "dataType", "tier"),
+            "the row reads the value, its key and what it is for",
+        ),
+        refused={
+            "overwrite": "import the parameter that is there, or delete it",
+            "insecureValue": "use value",
+        },
         computed={"arn": "arn:{partition}:ssm:{region}:{account}:parameter{name}"},
         tags=Tags(
             put="AddTagsToResource",
