@@ -1,4 +1,4 @@
-"""The local cloud's command: ``python -m localcloud install|up|start|stop|status``."""
+"""The local cloud's command: ``python -m localcloud install|up|demo|start|stop|status``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 from localcloud.authorization import NotInstalledError
 from localcloud.emulator import daemon
 from localcloud.emulator.daemon import EmulatorError
+from localcloud.paths import CHECKOUT
 from localcloud.preparation import prepare
 
 
@@ -42,11 +43,13 @@ def _start(arguments: argparse.Namespace) -> int:
 def _stop(arguments: argparse.Namespace) -> int:
     del arguments
     instance = daemon.stop()
-    print(
-        f"The local cloud {instance} is stopped; what it held is gone."
-        if instance
-        else "The local cloud did not run."
-    )
+    if instance is None:
+        print("The local cloud did not run.")
+        return 0
+    print(f"The local cloud {instance} is stopped; what it held is gone.")
+    kept = CHECKOUT.ended(instance)
+    if kept.exists():
+        print(f"Pulumi's state of it and its pages are kept in {kept}.")
     return 0
 
 
@@ -71,6 +74,19 @@ def _up(arguments: argparse.Namespace) -> int:
         return 1
 
 
+def _demo(arguments: argparse.Namespace) -> int:
+    del arguments
+    # Imported here, as above.
+    from localcloud.demo import demo
+    from localcloud.environment import NotLocalError, NotRunningError
+
+    try:
+        return demo()
+    except (NotLocalError, NotRunningError) as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
 def _run_server(arguments: argparse.Namespace) -> int:
     # Imported here: moto takes a second, which the other commands need not spend.
     from localcloud.emulator import process
@@ -84,6 +100,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Mapping[str, Callable[[argparse.
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("install", help="install the IAM evaluator's npm packages")
     commands.add_parser("up", help="bring the whole platform up")
+    commands.add_parser("demo", help="bring a model from a new project to production")
     start = commands.add_parser("start", help="start the emulator unless it runs")
     start.add_argument(
         "--accounts", type=_accounts, required=True, help='JSON: {"governance": "111…", …}'
@@ -91,13 +108,14 @@ def _parser() -> tuple[argparse.ArgumentParser, Mapping[str, Callable[[argparse.
     start.add_argument("--organization", default="o-localcloud")
     start.add_argument("--region", default="eu-west-1")
     for name in ("stop", "down"):
-        commands.add_parser(name, help="end the emulator; its state goes with it")
+        commands.add_parser(name, help="end the emulator with all it holds")
     commands.add_parser("status", help="what runs, with the accounts and their keys")
     run_server = commands.add_parser("run-server")
     run_server.add_argument("settings")
     return parser, {
         "install": _install,
         "up": _up,
+        "demo": _demo,
         "start": _start,
         "stop": _stop,
         "down": _stop,
@@ -112,6 +130,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         return commands[arguments.command](arguments)
+    except KeyboardInterrupt:
+        print("localcloud: interrupted; run it again to go on", file=sys.stderr)
+        return 1
     except (EmulatorError, NotInstalledError) as error:
         print(f"localcloud: {error}", file=sys.stderr)
         return 1

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from localcloud.paths import CHECKOUT, Paths
 
@@ -26,8 +26,14 @@ DEFAULT_PROFILE = "governance"
 PASSPHRASE = "localcloud"  # noqa: S105 - encrypts made-up values in a throw-away state
 """Passphrase of local state. It keeps no secret: local state holds only made-up values."""
 
+INSTANCE = "LOCALCLOUD_INSTANCE"
+"""The variable by which a shell says which instance it belongs to."""
+
 _FOREIGN_FAMILIES = ("AWS_", "PULUMI_", "BOTO_")
 """Variable families that are dropped whole: a list of single names would never be complete."""
+
+_KEPT = ("PULUMI_SKIP_CHECKPOINTS",)
+"""What a caller may set of them: it says how the engine works, not what it works on."""
 
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
@@ -136,7 +142,7 @@ def local_environment(base: Mapping[str, str], instance: Instance) -> dict[str, 
         "VIRTUAL_ENV": str(paths.venv),
         "NO_PROXY": _LOOPBACK_NAMES,
         "no_proxy": _LOOPBACK_NAMES,
-        "LOCALCLOUD_INSTANCE": instance.id,
+        INSTANCE: instance.id,
         "AWS_ENDPOINT_URL": instance.endpoint,
         "AWS_REGION": instance.region,
         "AWS_DEFAULT_REGION": instance.region,
@@ -147,8 +153,13 @@ def local_environment(base: Mapping[str, str], instance: Instance) -> dict[str, 
         # Some services (S3 control among them) would put the account before the endpoint's host.
         "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",
         "PULUMI_HOME": str(paths.pulumi_home),
-        "PULUMI_BACKEND_URL": paths.state(instance.id).as_uri(),
+        # Without the checksum that would lie beside each file: nobody reads it, and the engine
+        # writes the whole state twice for every resource.
+        "PULUMI_BACKEND_URL": f"{paths.state(instance.id).as_uri()}?metadata=skip",
         "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE,
+        # The CLI lives for seconds, and often for less: it collects garbage less often, for some
+        # 30 MiB more memory.
+        "GOGC": base.get("GOGC", "300"),
         "PULUMI_SKIP_UPDATE_CHECK": "true",
         # The CLI must neither look for plugins on the network nor take one that happens to lie on
         # PATH: the local providers are in the plugin cache below PULUMI_HOME.
@@ -159,14 +170,20 @@ def local_environment(base: Mapping[str, str], instance: Instance) -> dict[str, 
 
 def _is_foreign(name: str) -> bool:
     upper = name.upper()
-    return upper.startswith(_FOREIGN_FAMILIES) or upper in _PROXIES
+    return (upper.startswith(_FOREIGN_FAMILIES) and upper not in _KEPT) or upper in _PROXIES
 
 
-def write_aws_files(instance: Instance) -> None:
+def write_aws_files(
+    instance: Instance, people: Mapping[str, tuple[AccessKey, str]] | None = None
+) -> None:
     """Write the AWS config and credentials files that `local_environment` names.
 
     Each environment has a profile of its name with its account's administrator key, and each
     profile repeats the endpoint, so that a tool which drops the variables still stays local.
+
+    Args:
+        instance: The running local cloud.
+        people: Profile -> a person's key and the role that it is for.
     """
     config, credentials = configparser.RawConfigParser(), configparser.RawConfigParser()
     for environment, account in instance.accounts.items():
@@ -176,6 +193,22 @@ def write_aws_files(instance: Instance) -> None:
             "endpoint_url": instance.endpoint,
         }
         credentials[environment] = {
+            "aws_access_key_id": key.access_key_id,
+            "aws_secret_access_key": key.secret_access_key,
+        }
+    for name, (key, role_arn) in (people or {}).items():
+        config[f"profile {name}"] = {
+            "region": instance.region,
+            "endpoint_url": instance.endpoint,
+            "role_arn": role_arn,
+            "role_session_name": name,
+            "source_profile": f"{name}-sign-in",
+        }
+        config[f"profile {name}-sign-in"] = {
+            "region": instance.region,
+            "endpoint_url": instance.endpoint,
+        }
+        credentials[f"{name}-sign-in"] = {
             "aws_access_key_id": key.access_key_id,
             "aws_secret_access_key": key.secret_access_key,
         }
@@ -201,13 +234,32 @@ def ensure_loopback(env: Mapping[str, str]) -> None:
     Raises:
         NotLocalError: Names every variable or file entry that is not local, all at once.
     """
-    problems = [*_endpoint_problems(env), *_credential_problems(env), *_route_problems(env)]
+    _refuse([*_ways_out(env), *_caller_problems(env), *_route_problems(env)])
+
+
+def ensure_calls_stay(env: Mapping[str, str]) -> None:
+    """Refuse an environment that sends calls elsewhere, whoever made it.
+
+    Holds for builds and workflows too, which have made-up keys of their own and none of the
+    generated files: whose keys and files are in use is not asked.
+
+    Raises:
+        NotLocalError: Names every variable or file entry that leads elsewhere, all at once.
+    """
+    _refuse(_ways_out(env))
+
+
+def _refuse(problems: list[str]) -> None:
     if problems:
         raise NotLocalError(
             "refusing to start a local update, because it could reach a real cloud:\n"
             + "\n".join(f"  - {problem}" for problem in problems)
             + "\nRun it through `source localcloud/activate` or `make up`, which set these values."
         )
+
+
+def _ways_out(env: Mapping[str, str]) -> list[str]:
+    return [*_endpoint_problems(env), *_issuer_problems(env), *_backend_problems(env)]
 
 
 def _endpoint_problems(env: Mapping[str, str]) -> list[str]:
@@ -221,9 +273,7 @@ def _endpoint_problems(env: Mapping[str, str]) -> list[str]:
     ]
     if env.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() == "true":
         problems.append("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS=true switches the local endpoint off")
-    config_file = env.get("AWS_CONFIG_FILE")
-    if config_file is None:
-        return [*problems, "AWS_CONFIG_FILE is not set, so the profiles in ~/.aws would be read"]
+    config_file = env.get("AWS_CONFIG_FILE", os.devnull)
     config = configparser.RawConfigParser()
     config.read(config_file)
     problems += [
@@ -244,15 +294,45 @@ def _urls(option: str, text: str) -> list[str]:
     return [value.strip() for name, _, value in lines if name.strip() == "endpoint_url"]
 
 
-def _credential_problems(env: Mapping[str, str]) -> list[str]:
-    sources = (
-        "AWS_ACCESS_KEY_ID",
-        "AWS_SESSION_TOKEN",
-        "AWS_WEB_IDENTITY_TOKEN_FILE",
-        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-    )
-    problems = [f"{name} is set: credentials of the caller" for name in sources if env.get(name)]
+_TOKEN = "AWS_WEB_IDENTITY_TOKEN_FILE"  # noqa: S105 - a variable's name
+
+
+def _issuer_problems(env: Mapping[str, str]) -> list[str]:
+    issuers = ["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI"]
+    # SDKs take a token to the endpoint that is set, as a workflow's job does; the engine's state
+    # backend takes it to STS's public address, whatever is set.
+    if not env.get("PULUMI_BACKEND_URL", "").startswith("file://"):
+        issuers.append(_TOKEN)
+    return [f"{name} is set: credentials would be asked for" for name in issuers if env.get(name)]
+
+
+def _backend_problems(env: Mapping[str, str]) -> list[str]:
+    problems: list[str] = []
+    backend = env.get("PULUMI_BACKEND_URL")
+    if backend is not None and not _backend_stays(backend):
+        problems.append(
+            f"PULUMI_BACKEND_URL={backend!r} is neither a folder on this machine nor a bucket at "
+            "AWS_ENDPOINT_URL (s3://…?awssdk=v2)"
+        )
+    if env.get("PULUMI_ACCESS_TOKEN"):
+        problems.append("PULUMI_ACCESS_TOKEN is set: a token of Pulumi Cloud")
+    return problems
+
+
+def _backend_stays(backend: str) -> bool:
+    if backend.startswith("file://"):
+        return True
+    asked = parse_qs(urlsplit(backend).query)
+    # Only this version of the SDK reads AWS_ENDPOINT_URL.
+    to_the_endpoint = backend.startswith("s3://") and asked.get("awssdk") == ["v2"]
+    return to_the_endpoint and all(is_loopback(url) for url in asked.get("endpoint", ()))
+
+
+def _caller_problems(env: Mapping[str, str]) -> list[str]:
+    keys = ("AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN", _TOKEN)
+    problems = [f"{name} is set: credentials of the caller" for name in keys if env.get(name)]
+    if "AWS_CONFIG_FILE" not in env:
+        problems.append("AWS_CONFIG_FILE is not set, so the profiles in ~/.aws would be read")
     if "AWS_SHARED_CREDENTIALS_FILE" not in env:
         problems.append("AWS_SHARED_CREDENTIALS_FILE is not set, so ~/.aws would be read")
     if env.get("AWS_EC2_METADATA_DISABLED", "").lower() != "true":
@@ -266,11 +346,8 @@ def _route_problems(env: Mapping[str, str]) -> list[str]:
         for name in sorted(env)
         if name.upper() in _PROXIES and name.upper() != "NO_PROXY" and env[name]
     ]
-    backend = env.get("PULUMI_BACKEND_URL", "")
-    if not backend.startswith("file://"):
-        problems.append(f"PULUMI_BACKEND_URL={backend!r} is not a folder on this machine")
-    if env.get("PULUMI_ACCESS_TOKEN"):
-        problems.append("PULUMI_ACCESS_TOKEN is set: a token of Pulumi Cloud")
+    if "PULUMI_BACKEND_URL" not in env:
+        problems.append("PULUMI_BACKEND_URL is not set, so the state would be where a login said")
     return problems
 
 

@@ -10,6 +10,7 @@
   instance.json                     the running emulator (localcloud.environment.Instance)
   <instance>/pulumi/                Pulumi state of that emulator instance
   <instance>/aws/{config,credentials}   generated profiles with made-up keys
+  <instance>/ended/                 state and pages of an instance that has ended
 ```
 """
 
@@ -71,6 +72,10 @@ class Paths:
     def state(self, instance_id: str) -> Path:
         """Pulumi's file backend for one emulator instance."""
         return self.instance(instance_id) / "pulumi"
+
+    def ended(self, instance_id: str) -> Path:
+        """What is kept of an instance that has ended, out of the way of its shells."""
+        return self.instance(instance_id) / "ended"
 
     def aws_config(self, instance_id: str) -> Path:
         """Generated AWS config file: one profile an environment."""

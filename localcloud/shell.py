@@ -70,7 +70,9 @@ def main() -> int:
     try:
         instance = running_instance()
         after = local_environment(before, instance)
-        write_aws_files(instance)
+        # Profiles of people, which a demo has added, stay.
+        if not instance.paths.aws_config(instance.id).exists():
+            write_aws_files(instance)
         ensure_loopback(after)
     except (NotRunningError, NotLocalError) as error:
         sys.stderr.write(f"localcloud: {error}\n")

@@ -8,12 +8,13 @@ caller's AWS or Pulumi settings.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
+from types import FrameType
 
-from components.naming import ENVIRONMENTS
-from components.settings import load_stack
+from components.settings import load_stack, stack_names
 from localcloud.emulator import daemon
 from localcloud.engine import ensure_engine
 from localcloud.environment import (
@@ -43,7 +44,7 @@ def up() -> int:
         NotLocalError: something could leave this machine.
     """
     started = time.monotonic()
-    loaded = {stack: load_stack(CHECKOUT.root, stack) for stack in ENVIRONMENTS}
+    loaded = {stack: load_stack(CHECKOUT.root, stack) for stack in stack_names(CHECKOUT.root)}
     hub = loaded["governance"]
     _say("1/4 engine")
     engine = ensure_engine(terminal=sys.stderr.isatty())
@@ -63,7 +64,9 @@ def up() -> int:
     if code == 0:
         _say("4/4 stacks, with the policy pack")
         report = CHECKOUT.local / REPORT
-        code = _automation(["up", "--all", "--report", str(report)], environment)
+        # What is made here can be thrown away, and the preview would take half as long again.
+        up = ["up", "--all", "--skip-preview", "--report", str(report)]
+        code = _automation(up, environment)
     if code == 0:
         _say(
             f"\nThe platform is up ({time.monotonic() - started:.0f} s) at {instance.endpoint}.\n"
@@ -75,18 +78,28 @@ def up() -> int:
     return code
 
 
+def _left_to_the_child(_number: int, _frame: FrameType | None) -> None:
+    """Handle a signal that the child gets as well."""
+
+
 def _automation(arguments: list[str], environment: dict[str, str], *, quiet: bool = False) -> int:
     command = [sys.executable, "-m", "automation", *arguments]
-    done = subprocess.run(
-        command,
-        cwd=CHECKOUT.root,
-        env=environment,
-        check=False,
-        stdout=subprocess.PIPE if quiet else None,
-        text=True,
-    )
+    # Ctrl-C reaches the child as well: it ends once the engine has, and is waited for. A handler
+    # that does nothing is, unlike an ignored signal, not inherited by the child.
+    before = signal.signal(signal.SIGINT, _left_to_the_child)
+    try:
+        done = subprocess.run(
+            command,
+            cwd=CHECKOUT.root,
+            env=environment,
+            check=False,
+            stdout=subprocess.PIPE if quiet else None,
+            text=True,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
     if quiet:
         lines = (done.stdout or "").splitlines()
-        changes = [line for line in lines if line.startswith(tuple(ENVIRONMENTS))]
+        changes = [line for line in lines if line.startswith(tuple(stack_names(CHECKOUT.root)))]
         _say(f"    {len(changes)} changes" if done.returncode == 0 else "\n".join(lines))
     return done.returncode

@@ -23,6 +23,7 @@ test cannot pass by a misspelt key.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import json
@@ -46,6 +47,7 @@ Kind = Literal["identity", "boundary", "session", "resource", "trust", "scp", "e
 
 HOME = Path(__file__).resolve().parents[2] / ".localcloud"
 _CACHED_DECISIONS = 20_000
+_PREPARED_POLICIES = 4_000
 _ANSWER_SECONDS = 30.0
 
 # Wording: IAM user guide, "Troubleshoot access denied error messages".
@@ -149,15 +151,6 @@ class Decision:
         return tuple(item.sid for item in self.statements if item.sid)
 
 
-def _parsed(document: Document, name: str) -> Any:
-    if not isinstance(document, str):
-        return document
-    try:
-        return json.loads(document)
-    except json.JSONDecodeError as error:
-        raise PolicyError(f"{name} is not JSON: {error}") from error
-
-
 # Keys that the evaluator's reference cannot hold: claims of identity providers that it does not
 # list, and pairs of an encryption context. They travel as request tags of a reserved name, in
 # policies and in requests alike, which leaves their meaning as it is.
@@ -253,6 +246,32 @@ def _missing_allow(answer: dict[str, Any]) -> str:
     return "resource"
 
 
+def _prepared(kind: Kind, document: Document, name: str) -> tuple[str, Any]:
+    """A policy's identifier, and its document as the process takes it.
+
+    Raises:
+        PolicyError: It is no JSON; names the policy.
+    """
+    if not isinstance(document, str):
+        return _identified(kind, document)
+    try:
+        return _prepared_text(kind, document)
+    except json.JSONDecodeError as error:
+        raise PolicyError(f"{name} is not JSON: {error}") from error
+
+
+@functools.lru_cache(maxsize=_PREPARED_POLICIES)
+def _prepared_text(kind: Kind, text: str) -> tuple[str, Any]:
+    # The same few policies come with every call that a role makes.
+    return _identified(kind, json.loads(text))
+
+
+def _identified(kind: Kind, document: Any) -> tuple[str, Any]:
+    carried = _with_carried_keys(document)
+    text = json.dumps(carried, sort_keys=True)
+    return hashlib.sha256(f"{kind}:{text}".encode()).hexdigest(), carried
+
+
 class Evaluator:
     """A running evaluator process. Use :meth:`start`; safe to use from several threads."""
 
@@ -312,12 +331,11 @@ class Evaluator:
 
     def validate(self, kind: Kind, document: Document) -> list[str]:
         """Syntax errors of a policy document, as ``path: message``; empty when AWS takes it."""
+        new: dict[str, Any] = {}
         try:
-            parsed = _parsed(document, "The policy")
+            policy = self._policy_id(kind, document, "The policy", new)
         except PolicyError as error:
             return [str(error)]
-        new: dict[str, Any] = {}
-        policy = self._policy_id(kind, parsed, new)
         answer = self._ask({"op": "validate", "policy": policy}, new)
         return [f"{item['path'] or 'document'}: {item['message']}" for item in answer["errors"]]
 
@@ -361,7 +379,7 @@ class Evaluator:
     def _message(self, request: Request, policies: Policies, new: dict[str, Any]) -> dict[str, Any]:
         def many(kind: Kind, documents: Mapping[str, Document]) -> list[list[str]]:
             return [
-                [name, self._policy_id(kind, _parsed(document, name), new)]
+                [name, self._policy_id(kind, document, name, new)]
                 for name, document in documents.items()
             ]
 
@@ -371,7 +389,7 @@ class Evaluator:
         def single(kind: Kind, document: Document | None) -> str | None:
             if document is None:
                 return None
-            return self._policy_id(kind, _parsed(document, f"The {kind} policy"), new)
+            return self._policy_id(kind, document, f"The {kind} policy", new)
 
         account = (
             request.resource_account
@@ -399,11 +417,9 @@ class Evaluator:
         }
 
     @staticmethod
-    def _policy_id(kind: Kind, document: Any, new: dict[str, Any]) -> str:
-        document = _with_carried_keys(document)
-        text = json.dumps(document, sort_keys=True)
-        identifier = hashlib.sha256(f"{kind}:{text}".encode()).hexdigest()
-        new[identifier] = {"kind": kind, "document": document}
+    def _policy_id(kind: Kind, document: Document, name: str, new: dict[str, Any]) -> str:
+        identifier, carried = _prepared(kind, document, name)
+        new[identifier] = {"kind": kind, "document": carried}
         return identifier
 
     def _ask(self, message: dict[str, Any], documents: dict[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ UNASSIGNED = "not-yet-assigned"
 IAM_PREFIXES = {
     "accessanalyzer": "access-analyzer",
     "apigatewayv2": "apigateway",
+    "cloudcontrol": "cloudformation",
     "efs": "elasticfilesystem",
     "elb": "elasticloadbalancing",
     "elbv2": "elasticloadbalancing",
@@ -114,10 +115,14 @@ _INPUTS: dict[tuple[str, str], tuple[str, ...]] = {
     ("glue", "TableName"): ("TableName", "TableInput.Name", "Name"),
     ("iam", "GroupNameWithPath"): ("GroupName",),
     ("iam", "InstanceProfileNameWithPath"): ("InstanceProfileName",),
-    ("iam", "OidcProviderName"): ("Url",),
     ("iam", "PolicyNameWithPath"): ("PolicyName",),
     ("iam", "UserNameWithPath"): ("UserName",),
     ("lambda", "FunctionName"): ("FunctionName",),
+    ("sagemaker", "DataQualityJobDefinitionName"): ("JobDefinitionName",),
+    ("sagemaker", "FeatureGroupName"): ("FeatureGroupName", "Identifiers.FeatureGroupName"),
+    ("sagemaker", "ModelBiasJobDefinitionName"): ("JobDefinitionName",),
+    ("sagemaker", "ModelExplainabilityJobDefinitionName"): ("JobDefinitionName",),
+    ("sagemaker", "ModelQualityJobDefinitionName"): ("JobDefinitionName",),
     ("secretsmanager", "SecretId"): ("SecretId", "Name"),
     ("sns", "TopicName"): ("Name",),
     ("sqs", "QueueName"): ("QueueName",),
@@ -125,6 +130,7 @@ _INPUTS: dict[tuple[str, str], tuple[str, ...]] = {
     ("states", "StateMachineName"): ("name",),
 }
 
+_FUNCTION_COLONS = 6  # in a function's ARN without a qualifier
 _CREATING = ("Allocate", "Create", "Register", "Request", "Run")
 _HERE = "localcloud/emulator/actions.py"
 
@@ -203,9 +209,9 @@ class Reference:
         action = self.action(prefix, name) or {}
         types = self._read("resourceTypes", prefix)
         return [
-            ResourceType(item["name"], types[item["name"]]["arn"], bool(item["required"]))
+            ResourceType(item["name"], types[item["name"].lower()]["arn"], bool(item["required"]))
             for item in action.get("resourceTypes", [])
-            if item["name"] in types
+            if item["name"].lower() in types
         ]
 
     def condition_keys(self, prefix: str, name: str) -> frozenset[str]:
@@ -215,7 +221,9 @@ class Reference:
         for item in action.get("resourceTypes", []):
             keys.update(item["conditionKeys"])
             keys.update(
-                self._read("resourceTypes", prefix).get(item["name"], {}).get("conditionKeys", ())
+                self._read("resourceTypes", prefix)
+                .get(item["name"].lower(), {})
+                .get("conditionKeys", ())
             )
         return frozenset(keys)
 
@@ -375,6 +383,8 @@ def _values(
 ) -> list[str]:
     if name == "RoleNameWithPath":
         return _role_paths(call, account)
+    if name == "OidcProviderName":
+        return [url.removeprefix("https://") for url in _texts(call.params.get("Url"))]
     for dotted in _INPUTS.get((prefix, name), ()):
         values = _at(call.params, dotted)
         if values:
@@ -392,10 +402,14 @@ def _values(
 
 
 def _at(params: Any, dotted: str) -> list[str]:
-    value = params
+    """What an input holds; of a list on the way, what each of its items does."""
+    found: list[Any] = [params]
     for part in dotted.split("."):
-        value = cast(dict[str, Any], value).get(part) if isinstance(value, dict) else None
-    return _texts(value)
+        inner = [cast(dict[str, Any], item).get(part) for item in found if isinstance(item, dict)]
+        found = []
+        for value in inner:
+            found += cast(list[Any], value) if isinstance(value, list) else [value]
+    return _texts(found)
 
 
 def _texts(value: Any) -> list[str]:
@@ -499,13 +513,19 @@ def _secret(call: Call, account: str, types: list[ResourceType]) -> Iterator[str
 
 
 def _lambda(call: Call, account: str, types: list[ResourceType]) -> Iterator[str]:
+    """A function called by alias or version is asked for by the qualified ARN.
+
+    Source: Lambda developer guide, "Using aliases and versions in identity-based policies".
+    """
     name = call.params.get("FunctionName")
-    if isinstance(name, str) and any(item.key == "function" for item in types):
-        yield (
-            name
-            if name.startswith("arn:")
-            else (f"arn:aws:lambda:{call.region}:{account}:function:{name.rsplit(':', 1)[-1]}")
-        )
+    if not isinstance(name, str) or all(item.key != "function" for item in types):
+        return
+    whole, qualifier = name, call.params.get("Qualifier")
+    if not name.startswith("arn:"):
+        base = f"arn:aws:lambda:{call.region}:{account}:function:"
+        whole = base + name.rpartition("function:")[2]
+    given = whole.count(":") > _FUNCTION_COLONS
+    yield whole if given or not qualifier else f"{whole}:{qualifier}"
 
 
 def _model_packages(call: Call, account: str, types: list[ResourceType]) -> Iterator[str]:
@@ -565,7 +585,17 @@ def _sns(call: Call, _: str, types: list[ResourceType]) -> Iterator[str]:
         yield str(subscription).rpartition(":")[0]
 
 
+def _codebuild(call: Call, account: str, types: list[ResourceType]) -> Iterator[str]:
+    """A build is part of its project: IAM knows only the project's ARN."""
+    if not any(item.key == "project" for item in types):
+        return
+    for given in (*_at(call.params, "ids"), *_at(call.params, "id")):
+        project = given.rsplit("build/", 1)[-1].rsplit(":", 1)[0]
+        yield f"arn:aws:codebuild:{call.region}:{account}:project/{project}"
+
+
 _BY_SERVICE: dict[str, Callable[[Call, str, list[ResourceType]], Iterator[str]]] = {
+    "codebuild": _codebuild,
     "events": _events,
     "glue": _glue,
     "kms": _kms,
@@ -577,7 +607,44 @@ _BY_SERVICE: dict[str, Callable[[Call, str, list[ResourceType]], Iterator[str]]]
     "sqs": _sqs,
     "ssm": _ssm,
 }
+
+
+def _transaction(call: Call, account: str) -> Iterator[Access]:
+    """A transaction needs what its parts need. Source: DynamoDB developer guide, IAM with them."""
+    names = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem",
+             "ConditionCheck": "ConditionCheckItem", "Get": "GetItem"}  # fmt: skip
+    for item in call.params["TransactItems"]:
+        for part, inputs in item.items():
+            table = str(inputs["TableName"])
+            arn = f"arn:aws:dynamodb:{call.region}:{account}:table/{table}"
+            arn = table if table.startswith("arn:") else arn
+            yield Access(f"dynamodb:{names[part]}", arn, owner_of(arn, account))
+
+
+def _model(call: Call, account: str) -> Iterator[Access]:
+    """A model of a model package is made from it, which the package's owner must let the caller.
+
+    Source: SageMaker developer guide, "Deploy a Model Version from a Different Account". Its
+    example also lets the caller sagemaker:CreateModel on the package, which the service
+    authorization reference does not know for packages: it cannot be evaluated.
+    """
+    name = call.params["ModelName"]
+    yield Access(
+        "sagemaker:CreateModel", f"arn:aws:sagemaker:{call.region}:{account}:model/{name}", account
+    )
+    given = [call.params.get("PrimaryContainer"), *(call.params.get("Containers") or [])]
+    for container in cast("list[dict[str, Any] | None]", given):
+        package = str((container or {}).get("ModelPackageName") or "")
+        if package:
+            base = f"arn:aws:sagemaker:{call.region}:{account}:model-package/"
+            arn = package if package.startswith("arn:") else f"{base}{package}"
+            yield Access("sagemaker:DescribeModelPackage", arn, owner_of(arn, account))
+
+
 _SPECIAL: dict[tuple[str, str], Callable[[Call, str], Iterator[Access]]] = {
+    ("dynamodb", "TransactGetItems"): _transaction,
+    ("dynamodb", "TransactWriteItems"): _transaction,
     ("s3", "CopyObject"): _copy,
+    ("sagemaker", "CreateModel"): _model,
     ("s3", "UploadPartCopy"): _copy,
 }

@@ -18,7 +18,7 @@ from localcloud.authorization import Decision, Evaluator, Policies, PolicyError,
 from localcloud.emulator import conditions, world
 from localcloud.emulator.actions import Access, Reference, UnmappedError, accesses
 from localcloud.emulator.conditions import Circumstances
-from localcloud.emulator.extension import ApiError, Params
+from localcloud.emulator.extension import ApiError, Caller, Params
 from localcloud.emulator.identity import Principal
 from localcloud.emulator.protocol import Call
 
@@ -33,6 +33,7 @@ _OPEN = {
 
 PolicyLookup = Callable[[str], "Mapping[str, Any] | str | None"]
 TagLookup = Callable[[str], Mapping[str, str]]
+KeyLookup = Callable[[Call, Caller], Mapping[str, str]]
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class Authorizer:
         reference: The service authorization reference.
         policy_of: Finds the policy attached to a resource.
         tags_of: Finds a resource's tags.
+        keys_of: Finds condition keys that only a service's state tells.
     """
 
     def __init__(
@@ -68,11 +70,13 @@ class Authorizer:
         reference: Reference,
         policy_of: PolicyLookup,
         tags_of: TagLookup,
+        keys_of: KeyLookup,
     ) -> None:
         self._evaluator = evaluator
         self._reference = reference
         self._policy_of = policy_of
         self._tags_of = tags_of
+        self._keys_of = keys_of
         self._lock = threading.Lock()
         self.denials: collections.deque[Denial] = collections.deque(maxlen=_DENIALS_KEPT)
 
@@ -138,7 +142,7 @@ class Authorizer:
             self._reference.condition_keys(prefix, name),
             self._tags_of(access.resource),
         )
-        context |= extra or {}
+        context |= {**self._keys_of(call, principal.caller), **(extra or {})}
         trust = access.action.startswith("sts:") and ":role/" in access.resource
         resource = (
             world.trust_policy(access.resource) if trust else self._policy_of(access.resource)

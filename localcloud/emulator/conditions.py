@@ -23,6 +23,11 @@ Value = str | list[str]
 # Condition key -> dotted inputs; the last part is looked for at any depth, with the parts before it
 # as its parents. All values found make the key.
 _FROM_INPUT: dict[str, tuple[str, ...]] = {
+    "application-autoscaling:scalable-dimension": ("ScalableDimension",),
+    "application-autoscaling:service-namespace": ("ServiceNamespace",),
+    "cloudformation:RoleArn": ("RoleARN",),
+    "cloudformation:TemplateUrl": ("TemplateURL",),
+    "cloudwatch:namespace": ("Namespace",),
     "events:detail-type": ("Entries.DetailType",),
     "events:source": ("Entries.Source",),
     "iam:PermissionsBoundary": ("PermissionsBoundary",),
@@ -152,6 +157,8 @@ def context(
         values["aws:SourceVpc"] = around.source_vpc or ""
     else:
         values["aws:SourceIp"] = "127.0.0.1"
+    if caller.source_identity:
+        values["aws:SourceIdentity"] = caller.source_identity
     if access.via:
         values["aws:CalledVia"] = [f"{access.via}.amazonaws.com"]
     values |= {f"aws:PrincipalTag/{key}": value for key, value in principal.tags.items()}

@@ -1,8 +1,8 @@
 """Starts, finds and ends the emulator's process.
 
 The process goes on running after the command that started it, until it is stopped. Its memory is
-its state: a stopped emulator is gone with everything in it, and the next one has a new instance id,
-so that Pulumi state of the old one is never taken for its own.
+its state: a stopped emulator is gone with everything in it, and the next one has a new instance id.
+Pulumi state of the old one is set aside, so that it is never taken for its own.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from localcloud import ended
 from localcloud.authorization import installation
 from localcloud.paths import CHECKOUT, Paths
 
@@ -46,7 +47,7 @@ class Started:
     Attributes:
         description: The content of ``instance.json``.
         fresh: Whether this call started it.
-        lost: Ids of earlier instances that left Pulumi state behind, which is void.
+        lost: Ids of earlier instances of which Pulumi state is kept, which is void.
     """
 
     description: Mapping[str, Any]
@@ -72,7 +73,8 @@ class Started:
         if self.lost:
             lines.append(
                 f"An earlier local cloud ({', '.join(self.lost)}) was stopped, and its resources"
-                " are gone with it. The local stacks start anew; their old state is not used."
+                " are gone with it. The local stacks start anew; their old state is not used, and"
+                " kept in .localcloud/*/ended."
             )
         return "\n".join(lines)
 
@@ -147,7 +149,7 @@ def start(
                 )
             return Started(description, fresh=False)
         paths.instance_file.unlink(missing_ok=True)
-        lost = tuple(sorted(item.parent.name for item in paths.local.glob("2*-*-*/pulumi")))
+        lost = ended.set_aside(paths)
         instance = f"{dt.datetime.now(dt.UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
         return Started(_launch(instance, wanted, paths), fresh=True, lost=lost)
 
@@ -225,7 +227,7 @@ def port(paths: Paths) -> int:
 
 
 def stop(paths: Paths = CHECKOUT) -> str | None:
-    """Ends the emulator.
+    """Ends the emulator; Pulumi state and pages of it are set aside, also of one that has crashed.
 
     Returns:
         The id of the ended instance, None when none ran.
@@ -237,6 +239,7 @@ def stop(paths: Paths = CHECKOUT) -> str | None:
         description = running(paths)
         if description is None:
             paths.instance_file.unlink(missing_ok=True)
+            ended.set_aside(paths)
             return None
         pid = int(description["pid"])
         for number in (signal.SIGTERM, signal.SIGKILL):
@@ -244,6 +247,7 @@ def stop(paths: Paths = CHECKOUT) -> str | None:
                 os.kill(pid, number)
             if _ended(pid):
                 paths.instance_file.unlink(missing_ok=True)
+                ended.set_aside(paths)
                 return str(description["instance"])
         raise EmulatorError(f"Process {pid} of the local cloud does not end.")
 

@@ -24,13 +24,15 @@ What an operation can rely on:
 - The caller was authenticated and authorized, ``iam:PassRole`` included.
 - ``ctx.account`` owns the addressed resource: it differs from ``ctx.caller.account`` when the
   request names an ARN of another account and policies allow that.
-- Operations of one service run one at a time (a lock per service), so a store needs no locks.
+- Operations run one at a time, so a store needs no locks. What a caller waits long for (a
+  function's result, a prediction) is returned as a function without arguments, which is called
+  outside the lock and gives the response.
 - The returned mapping is checked and serialised by the operation's output shape; an unknown member
   or a wrong type is an error naming the operation, never silently dropped.
 
 An extension takes precedence over moto; ``ctx.forward()`` gives moto's own answer, to be completed.
-State that authorization needs is published by two further decorators: :func:`resource_policy` and
-:func:`resource_tags`.
+State that authorization needs is published by further decorators: :func:`resource_policy`,
+:func:`resource_tags` and :func:`condition_keys`.
 """
 
 from __future__ import annotations
@@ -53,13 +55,21 @@ class ApiError(Exception):
         code: Error code as in botocore's model of the service, such as ``ResourceNotFound``.
         message: What the caller reads.
         status: HTTP status. None takes the modelled one, or 400.
+        members: Further members of the error's shape, such as ``OriginalStatusCode``.
     """
 
-    def __init__(self, code: str, message: str, status: int | None = None) -> None:
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        status: int | None = None,
+        members: Params | None = None,
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.status = status
+        self.members = members or {}
 
 
 @dataclass(frozen=True)
@@ -73,6 +83,9 @@ class Caller:
         session_name: The role session's name, None for users.
         source_vpce: Id of the VPC endpoint that the request came through, None for the internet.
         is_service: The emulator itself calls, on behalf of an AWS service; nothing is authorized.
+        access_key: The key that signed, None for the emulator itself.
+        source_identity: Who the first in a chain of sessions said to be, None when nobody did.
+        user_profile: ARN of the Studio profile that calls, None outside Studio.
     """
 
     account: str
@@ -81,6 +94,9 @@ class Caller:
     session_name: str | None = None
     source_vpce: str | None = None
     is_service: bool = False
+    access_key: str | None = None
+    source_identity: str | None = None
+    user_profile: str | None = None
 
 
 class Host(Protocol):
@@ -88,6 +104,16 @@ class Host(Protocol):
 
     organization_id: str
     endpoint: str
+
+    @property
+    def compute(self) -> Any:
+        """What runs processes: :class:`localcloud.emulator.compute.Compute`."""
+        ...
+
+    @property
+    def advisories(self) -> Any:
+        """What image scans know: :class:`localcloud.emulator.scans.Advisories`."""
+        ...
 
     def store(self, service: str, account: str, region: str) -> dict[str, Any]:
         """The state of one service in one account and region."""
@@ -173,8 +199,9 @@ class Context:
         return dt.datetime.now(dt.UTC).replace(microsecond=0, tzinfo=None)
 
 
-Handler = Callable[[Context, Params], Params | None]
+Handler = Callable[[Context, Params], "Params | Callable[[], Params] | None"]
 PolicyFinder = Callable[[Context, str], "Mapping[str, Any] | str | None"]
+ConditionFinder = Callable[[Context, Params], "Mapping[str, str]"]
 TagFinder = Callable[[Context, str], "Mapping[str, str] | None"]
 
 OPERATIONS: dict[tuple[str, str], Handler] = {}
@@ -182,6 +209,9 @@ OPERATIONS: dict[tuple[str, str], Handler] = {}
 
 POLICY_FINDERS: dict[str, list[PolicyFinder]] = {}
 """service -> functions that find the policy attached to a resource ARN."""
+
+CONDITION_FINDERS: dict[str, list[ConditionFinder]] = {}
+"""service -> functions that find condition keys of a call."""
 
 TAG_FINDERS: dict[str, list[TagFinder]] = {}
 """service -> functions that find the tags of a resource ARN."""
@@ -244,6 +274,20 @@ def resource_tags(service: str) -> Callable[[TagFinder], TagFinder]:
 
     def register(finder: TagFinder) -> TagFinder:
         TAG_FINDERS.setdefault(service, []).append(finder)
+        return finder
+
+    return register
+
+
+def condition_keys(service: str) -> Callable[[ConditionFinder], ConditionFinder]:
+    """Registers a function ``(ctx, params) -> values`` of condition keys that only state tells.
+
+    It is asked before a call of the service is authorized; ``ctx.forward`` is not available, and
+    ``params`` is not checked yet.
+    """
+
+    def register(finder: ConditionFinder) -> ConditionFinder:
+        CONDITION_FINDERS.setdefault(service, []).append(finder)
         return finder
 
     return register

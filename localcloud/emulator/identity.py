@@ -52,6 +52,21 @@ def create_administrator(account: str) -> None:
 
 
 @dataclass(frozen=True)
+class Network:
+    """A VPC that credentials are used in.
+
+    Attributes:
+        account: Account that owns it.
+        vpc_id: Its id.
+        subnet_ids: Subnets of it that calls come from.
+    """
+
+    account: str
+    vpc_id: str
+    subnet_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Session:
     """Credentials that STS issued.
 
@@ -67,6 +82,9 @@ class Session:
         issued: When they were issued, UTC.
         policy: Session policy as JSON, if any.
         tags: Session tags.
+        network: Where a process of an AWS service uses them; None anywhere.
+        source_identity: Who the first in a chain of sessions said to be.
+        user_profile: ARN of the Studio profile that the session is of.
     """
 
     account: str
@@ -80,6 +98,9 @@ class Session:
     issued: dt.datetime
     policy: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
+    network: Network | None = None
+    source_identity: str | None = None
+    user_profile: str | None = None
 
 
 @dataclass(frozen=True)
@@ -125,6 +146,9 @@ class Credentials:
         seconds: int = 3600,
         policy: str | None = None,
         tags: Mapping[str, str] | None = None,
+        network: Network | None = None,
+        source_identity: str | None = None,
+        user_profile: str | None = None,
     ) -> Session:
         """Issues credentials for a role or a user."""
         now = dt.datetime.now(dt.UTC)
@@ -140,12 +164,49 @@ class Credentials:
             issued=now,
             policy=policy,
             tags=dict(tags or {}),
+            network=network,
+            source_identity=source_identity,
+            user_profile=user_profile,
         )
         with self._lock:
             for key in [k for k, old in self._sessions.items() if old.expires < now]:
                 del self._sessions[key]
             self._sessions[session.access_key] = session
         return session
+
+    def forwarded(self, caller: Caller, seconds: int = 3600) -> Session:
+        """Credentials by which a service acts in a caller's name, from wherever the service is.
+
+        Raises:
+            ApiError: ``InvalidClientTokenId``: the caller's own are gone.
+        """
+        old = self._sessions.get(caller.access_key or "")
+        if old is None and caller.session_name is not None:
+            raise _invalid()
+        return self.issue(
+            caller.account,
+            role_name=old.role_name if old else None,
+            user_name=old.user_name if old else caller.arn.rsplit("/", 1)[-1],
+            name=old.name if old else "",
+            seconds=seconds,
+            policy=old.policy if old else None,
+            tags=old.tags if old else None,
+            source_identity=old.source_identity if old else None,
+            user_profile=old.user_profile if old else None,
+        )
+
+    def network(self, access_key: str) -> Network | None:
+        """Where a key is used from, if a process in a VPC has it."""
+        session = self._sessions.get(access_key)
+        return session.network if session else None
+
+    def secret(self, access_key: str) -> str | None:
+        """The secret of a key, None when the emulator did not issue it."""
+        session = self._sessions.get(access_key)
+        if session:
+            return session.secret
+        keys = (iam(account).access_keys.get(access_key) for account in self._accounts)
+        return next((str(key.secret_access_key) for key in keys if key), None)
 
     def principal(self, access_key: str, token: str | None, source_vpce: str | None) -> Principal:
         """Finds whose key signed a request.
@@ -206,6 +267,8 @@ def role_principal(
         principal_arn=role.arn,
         session_name=name,
         source_vpce=source_vpce,
+        source_identity=session.source_identity if session else None,
+        user_profile=session.user_profile if session else None,
     )
     tags = {tag["Key"]: tag["Value"] for tag in _tag_list(role.tags)}
     return Principal(

@@ -23,8 +23,10 @@ os.environ.update(
 )
 os.environ.pop("MOTO_ACCOUNT_ID", None)
 
+from moto import backends
+from moto.core import responses
 from moto.core.routing import get_service_router
-from moto.core.utils import camelcase_to_underscores
+from moto.core.utils import camelcase_to_underscores, method_names_from_class
 from moto.iam.access_control import PermissionResult
 from moto.kms import models as kms_models
 from moto.kms.utils import generate_private_key
@@ -51,6 +53,11 @@ def _needed_private_key(key_spec: str) -> Any:
 
 
 cast(Any, kms_models).generate_private_key = _needed_private_key
+
+# moto asks a class for its methods, and the disk for moto's own folders, at every request.
+cast(Any, responses).method_names_from_class = cache(method_names_from_class)
+_folders = tuple(backends.list_of_moto_modules())
+cast(Any, backends).list_of_moto_modules = lambda: _folders
 
 ACCOUNT_HEADER = "HTTP_X_MOTO_ACCOUNT_ID"
 _MODULES = {"lambda": "awslambda"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import json
 import logging
 import os
@@ -87,8 +88,11 @@ def run(text: str) -> None:
         threading.Thread(target=motoserver.warm, args=(_WARMED,), daemon=True).start()
         _describe(given, endpoint, emulator, paths)
         server.serve_forever()
+        emulator.compute.close()
     server.server_close()
     sys.stdout.flush()
+    # Everything goes with the process: looking for cycles in it first takes a second or two.
+    gc.freeze()
 
 
 def _describe(given: dict[str, Any], endpoint: str, emulator: Emulator, paths: Paths) -> None:

@@ -34,6 +34,7 @@ _SIGNING_NAMES: dict[str, tuple[str, ...]] = {
     "aoss": ("opensearchserverless",),
     "aws-marketplace": ("marketplace-catalog", "meteringmarketplace"),
     "bedrock": ("bedrock", "bedrock-runtime", "bedrock-agent", "bedrock-agent-runtime"),
+    "cloudcontrolapi": ("cloudcontrol",),
     "cloudwatch": ("cloudwatch",),
     "elasticfilesystem": ("efs",),
     "elasticloadbalancing": ("elbv2", "elb"),
@@ -197,7 +198,15 @@ def _parse(
         raise UnknownCallError(
             f"The request is no {model.service_model.service_name}:{model.name}: {error}"
         ) from error
-    return {key: value for key, value in parsed.items() if value is not None}
+    # A query string has no way to say an empty list: the parser gives one for what is not there.
+    members = model.input_shape.members if model.input_shape else {}
+    unsaid = {
+        key
+        for key, value in parsed.items()
+        if value is None
+        or (value == [] and members[key].serialization.get("location") == "querystring")
+    }
+    return {key: value for key, value in parsed.items() if key not in unsaid}
 
 
 def with_plain_names(call: Call, environ: dict[str, Any]) -> Call:
@@ -382,7 +391,15 @@ def write(
         status = result.status or (status if status >= 400 else 400)
         if not any(name.lower() == "x-amzn-errortype" for name in headers):
             headers["x-amzn-ErrorType"] = result.code
-    return status, headers, body.encode() if isinstance(body, str) else body
+    elif model.output_shape is not None:
+        members: Mapping[str, Any] = cast(Any, model.output_shape).members
+        for name, shape in members.items():
+            if shape.serialization.get("location") == "statusCode":
+                status = int(result.get(name, status))
+            if shape.serialization.get("name") == "Content-Type" and result.get(name):
+                # moto's writers put their protocol's own type over it.
+                headers["Content-Type"] = str(result[name])
+    return status, headers, body.encode() if isinstance(body, str) else body or b""
 
 
 class _FailureError(Exception):
@@ -393,6 +410,8 @@ class _FailureError(Exception):
         self.code = error.code
         self.message = error.message
         self.status = error.status
+        for name, value in error.members.items():
+            setattr(self, name, value)
 
 
 def parse_response(

@@ -17,18 +17,27 @@ from typing import Any, cast
 
 from localcloud.authorization import Decision, Evaluator
 from localcloud.emulator import (
+    builds,
+    catalog,
     clients,
+    compute,
     conditions,
     events,
     extensions,
+    functions,
     motoserver,  # first: it sets moto up
     protocol,
+    signatures,
+    stacks,
     sts,
+    studio,
+    triggers,
     world,
 )
 from localcloud.emulator.actions import Reference
 from localcloud.emulator.authorizer import Authorizer
 from localcloud.emulator.extension import (
+    CONDITION_FINDERS,
     OPERATIONS,
     POLICY_FINDERS,
     TAG_FINDERS,
@@ -40,6 +49,7 @@ from localcloud.emulator.extension import (
 from localcloud.emulator.faults import CallLog, Fault, Faults
 from localcloud.emulator.identity import Credentials, Principal, create_administrator
 from localcloud.emulator.protocol import Call, Signature, UnknownCallError
+from localcloud.emulator.scans import Advisories, Advisory
 
 _log = logging.getLogger(__name__)
 
@@ -89,21 +99,31 @@ class Emulator:
         self.credentials = Credentials(self.accounts)
         self.faults = Faults()
         self.calls = CallLog()
+        self.advisories = Advisories()
         self._moto = motoserver.Moto()
         self._stores: dict[tuple[str, str, str], dict[str, Any]] = {}
         self._clients = clients.Internal(self._internal_response)
         # moto is not made for several threads; the interpreter's lock leaves nothing to gain.
         self._lock = threading.RLock()
         self._authorizer = Authorizer(
-            evaluator, Reference(reference_folder), self._policy_of, self._tags_of
+            evaluator, Reference(reference_folder), self._policy_of, self._tags_of, self._keys_of
         )
         self.events = events.Router(self._authorizer, settings.organization_id)
+        self.compute = compute.Compute(
+            self.credentials, self._authorizer, settings.organization_id, settings.endpoint
+        )
+        self.functions = functions.Functions(self.compute, self.client, self.allowed)
+        self.events.targets["lambda"] = self._invoke_for_event
+        self.delivery = builds.attach(self)
+        self.stacks = stacks.Stacks(settings.endpoint)
+        self.launches = catalog.Launches(self.compute, self.decide)
         world.use_accounts(self.accounts)
         extensions.load()
         for account in sorted(self.accounts):
             create_administrator(account)
         # An evaluator that cannot work shows now, not at the first call.
         self._authorizer.check()
+        self.triggers = triggers.Triggers(self, self.accounts, settings.region, self._lock)
 
     # What extensions reach.
 
@@ -118,6 +138,48 @@ class Emulator:
     def backend(self, service: str, account: str, region: str) -> Any:
         """moto's backend."""  # noqa: D403
         return world.backend(service, account, region)
+
+    def allowed(
+        self,
+        task: compute.Task,
+        action: str,
+        resource: str,
+        context: Mapping[str, conditions.Value] | None = None,
+    ) -> bool:
+        """Whether the role of a service's process may do something, as the service asks it."""
+        principal = self.compute.principal(task)
+        return self.decide(principal, action, resource, task.account, task.region, context).allowed
+
+    def decide(
+        self,
+        principal: Principal,
+        action: str,
+        resource: str,
+        owner: str,
+        region: str,
+        context: Mapping[str, conditions.Value] | None = None,
+    ) -> Decision:
+        """Decides on what is no API call, such as the use of a connection or a push by git."""
+        whole: dict[str, conditions.Value] = {
+            "aws:SecureTransport": "true",
+            "aws:RequestedRegion": region,
+            "aws:PrincipalOrgID": self.organization_id,
+            **(context or {}),
+        }
+        return self._authorizer.delivery(action, resource, owner, principal, whole)
+
+    def publish(self, event: events.Event) -> None:
+        """Publishes what a service says by itself, on its account's default bus."""
+        with self._lock:
+            self.events.publish(event, event.account, event.region)
+
+    def _invoke_for_event(self, arn: str, message: Any) -> None:
+        parsed = world.Arn.parse(arn)
+        store = self.store("lambda", parsed.account, parsed.region) if parsed else {}
+        function = store.get("functions", {}).get(arn.rsplit(":", 1)[-1])
+        if function is None:
+            raise events.UndeliverableError("NO_RESOURCE", f"there is no function {arn}")
+        self.functions.invoke_later(function, json.dumps(message).encode())
 
     def web_identity(
         self, params: Params, provider: str, claims: Mapping[str, conditions.Value]
@@ -162,12 +224,16 @@ class Emulator:
             return _plain_error(400, "UnknownOperationException", str(error))
         served_by = "nobody"
         try:
-            caller, owner = self._admit(environ, call, sign)
-            call = protocol.with_plain_names(call, environ)
-            served_by = "extension" if (call.service, call.operation) in OPERATIONS else "moto"
-            response = self._serve(environ, call, caller, owner)
-            if INTERNAL_ACCOUNT not in environ:
-                self._emit(call, owner, response)
+            if sign is not None and sign.access_key == self.stacks.answers.access_key:
+                served_by = "extension"
+                response = self._take_answer(environ, call)
+            else:
+                caller, owner = self._admit(environ, call, sign)
+                call = protocol.with_plain_names(call, environ)
+                served_by = "extension" if (call.service, call.operation) in OPERATIONS else "moto"
+                response = self._serve(environ, call, caller, owner)
+                if INTERNAL_ACCOUNT not in environ:
+                    self._emit(call, owner, response)
         except ApiError as error:
             response = _written(call, error)
         except Exception as error:
@@ -190,13 +256,21 @@ class Emulator:
             if call.operation != "AssumeRoleWithWebIdentity":
                 raise ApiError("MissingAuthenticationToken", "The request is not signed.", 403)
             return Caller("", "", ""), next(iter(self.accounts))
+        network = self.credentials.network(sign.access_key)
         endpoint_id = environ.get(_SOURCE_VPCE)
+        if network:
+            endpoint_id = compute.way_out(
+                network, call.region, lambda name: _endpoint_serves(name, call.service)
+            )
         try:
             principal = self.credentials.principal(sign.access_key, sign.token, endpoint_id)
         except ApiError as error:
             raise _credential_error(call, error) from error
+        if (call.service, call.operation) in signatures.CHECKED:
+            signatures.check(call, self.credentials.secret(sign.access_key))
         self.faults.strike(call.service, call.operation, call.protocol)
-        endpoint = self._endpoint(call, principal, endpoint_id) if endpoint_id else None
+        owner = network.account if network else principal.caller.account
+        endpoint = self._endpoint(call, owner, endpoint_id) if endpoint_id else None
         around = conditions.Circumstances(
             organization_id=self.organization_id,
             secure=environ.get(_SECURE, "true") != "false",
@@ -213,10 +287,32 @@ class Emulator:
                 403,
             )
         self._authorizer.check_policies(call, self.accounts)
-        return principal.caller, owner
+        caller = dataclasses.replace(principal.caller, access_key=sign.access_key)
+        return caller, owner
 
-    def _endpoint(self, call: Call, principal: Principal, endpoint_id: str) -> Any:
-        account = principal.caller.account
+    def _take_answer(self, environ: dict[str, Any], call: Call) -> Response:
+        """Takes a custom resource's answer, put by CloudFormation's signature from wherever."""
+        self.faults.strike(call.service, call.operation, call.protocol)
+        network = self.compute.network_of(int(environ.get("REMOTE_PORT") or 0))
+        endpoint = None
+        if network:
+            endpoint_id = compute.way_out(
+                network, call.region, lambda name: _endpoint_serves(name, call.service)
+            )
+            endpoint = self._endpoint(call, network.account, endpoint_id) if endpoint_id else None
+        around = conditions.Circumstances(
+            organization_id=stacks.ORGANIZATION,
+            secure=environ.get(_SECURE, "true") != "false",
+            source_vpc=endpoint.vpc_id if endpoint else None,
+            user_agent=environ.get("HTTP_USER_AGENT", ""),
+        )
+        principal = self.stacks.answers.principal(endpoint.id if endpoint else None)
+        policy = endpoint.policy_document if endpoint else None
+        self._authorizer.authorize(call, principal, around, policy)
+        self.stacks.answers.put(call)
+        return _written(call, {})
+
+    def _endpoint(self, call: Call, account: str, endpoint_id: str) -> Any:
         endpoint = world.vpc_endpoint(account, call.region, endpoint_id)
         if endpoint is None:
             raise ApiError(
@@ -250,7 +346,8 @@ class Emulator:
                 host=self,
                 forward=lambda params=None: self._forward(environ, call, owner, params),
             )
-            result = handler(context, call.params) or {}
+            given = handler(context, call.params) or {}
+        result = given() if callable(given) else given
         protocol.check_output(call.service, call.operation, result)
         return _written(call, result)
 
@@ -308,6 +405,15 @@ class Emulator:
                 return cast(Mapping[str, str], tags)
         return world.tags(arn)
 
+    def _keys_of(self, call: Call, caller: Caller) -> Mapping[str, str]:
+        found: dict[str, str] = {}
+        for finder in CONDITION_FINDERS.get(call.service, ()):
+            context = Context(
+                call.service, call.operation, caller.account, call.region, caller, self, _no_forward
+            )
+            found |= finder(context, call.params)
+        return found
+
     def _finders(self, arn: str, finders: Mapping[str, list[Any]]) -> Iterable[tuple[Any, Context]]:
         parsed = world.Arn.parse(arn)
         if parsed is None or parsed.account not in self.accounts:
@@ -328,19 +434,29 @@ class Emulator:
         method = environ["REQUEST_METHOD"]
         length = int(environ.get("CONTENT_LENGTH") or 0)
         body = environ["wsgi.input"].read(length) if length else b""
+        repositories = self.delivery.repositories
         routes: dict[tuple[str, str], Callable[[], Any]] = {
             ("GET", "health"): lambda: {"status": "ok", "instance": self.settings.instance},
             ("GET", "instance"): lambda: dataclasses.asdict(self.settings),
             ("GET", "faults"): self.faults.listed,
             ("POST", "faults"): lambda: self.faults.add(Fault(**json.loads(body))),
             ("DELETE", "faults"): self.faults.clear,
+            ("GET", "advisories"): self.advisories.listed,
+            ("POST", "advisories"): lambda: self.advisories.add(Advisory(**json.loads(body))),
+            ("DELETE", "advisories"): self.advisories.clear,
             ("GET", "calls"): self.calls.listed,
             ("DELETE", "calls"): self.calls.clear,
             ("GET", "denials"): self._denials,
             ("GET", "undelivered"): lambda: [
                 dataclasses.asdict(u) for u in self.events.undelivered
             ],
+            ("GET", "schedules"): self.triggers.scheduled,
+            ("POST", "schedules"): lambda: self.triggers.fire(**json.loads(body)),
             ("GET", "extensions"): lambda: sorted(f"{s}:{o}" for s, o in OPERATIONS),
+            ("GET", "repositories"): repositories.listed,
+            ("POST", "repositories"): lambda: repositories.made(**json.loads(body)),
+            ("DELETE", "repositories"): lambda: repositories.removed(**json.loads(body)),
+            ("POST", "studio-sessions"): lambda: self._studio(**json.loads(body)),
         }
         route = routes.get((method, name))
         if route is None:
@@ -350,6 +466,14 @@ class Emulator:
             return _json(200, route())
         except (TypeError, ValueError) as error:
             return _json(400, {"error": str(error)})
+
+    def _studio(self, profile: str) -> dict[str, str]:
+        places = [
+            (account, region, things)
+            for (service, account, region), things in list(self._stores.items())
+            if service == "sagemaker"
+        ]
+        return studio.session(self.compute, places, profile=profile)
 
     def _denials(self) -> list[dict[str, Any]]:
         return [
@@ -380,8 +504,12 @@ def _no_forward(params: Params | None = None) -> Params:
 
 
 def _endpoint_serves(endpoint_service: str, service: str) -> bool:
-    """Whether a service is reached through an endpoint such as com.amazonaws.<region>.kms."""
-    head = endpoint_service.split(".")[3:]
+    """Whether a service is reached through an endpoint such as com.amazonaws.<region>.kms.
+
+    The names of global services' endpoints have no region: com.amazonaws.iam.
+    """
+    parts = endpoint_service.split(".")
+    head = parts[3:] or parts[2:]
     names = {service, service.split("-", 1)[0], *protocol.signing_names(service)}
     return bool(head) and head[0] in names
 

@@ -40,6 +40,9 @@ def _assume(ctx: Context, params: Params) -> Params:
         seconds=seconds,
         policy=params.get("Policy"),
         tags={tag["Key"]: tag["Value"] for tag in params.get("Tags", [])},
+        # Whoever changes roles stays where it is.
+        network=_host(ctx).credentials.network(ctx.caller.access_key or ""),
+        source_identity=ctx.caller.source_identity,
     )
     return {
         "Credentials": _credentials(session),

@@ -236,17 +236,10 @@ def _secret_policy(arn: Arn) -> Any:
     return backend("secretsmanager", arn.account, arn.region).secrets[whole].policy
 
 
-def _function_policy(arn: Arn) -> Any:
-    name = arn.resource.removeprefix("function:").split(":", 1)[0]
-    policy = backend("lambda", arn.account, arn.region).get_function(name).policy
-    return policy.get_policy()["Policy"] if policy.statements else None
-
-
 _POLICIES: dict[str, Callable[[Arn], Any]] = {
     "ecr": _repository_policy,
     "events": _bus_policy,
     "kms": _key_policy,
-    "lambda": _function_policy,
     "s3": _bucket_policy,
     "secretsmanager": _secret_policy,
     "sns": _topic_policy,

@@ -74,10 +74,12 @@ class Cloud:
             )
         return arn
 
-    def assume(self, arn: str, by: boto3.Session | None = None, **arguments: Any) -> boto3.Session:
+    def assume(
+        self, arn: str, by: boto3.Session | None = None, name: str = "test", **arguments: Any
+    ) -> boto3.Session:
         """A session of a role, by default assumed by the administrator of its account."""
         sts = self.client("sts", session=by or self.session(arn.split(":")[4]))
-        given = sts.assume_role(RoleArn=arn, RoleSessionName="test", **arguments)["Credentials"]
+        given = sts.assume_role(RoleArn=arn, RoleSessionName=name, **arguments)["Credentials"]
         return boto3.Session(
             aws_access_key_id=given["AccessKeyId"],
             aws_secret_access_key=given["SecretAccessKey"],
@@ -98,6 +100,11 @@ def document(*statements: dict[str, Any]) -> str:
             "Statement": [{"Effect": "Allow", **statement} for statement in statements],
         }
     )
+
+
+def trusting(service: str) -> dict[str, Any]:
+    """What makes a role trust a service, as :meth:`Cloud.role` takes it."""
+    return {"Principal": {"Service": f"{service}.amazonaws.com"}}
 
 
 def checkout(folder: Path) -> Paths:

@@ -6,10 +6,13 @@ import base64
 import contextlib
 import fnmatch
 import functools
+import http.server
 import json
 import re
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -17,7 +20,8 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.loaders import create_loader
 
-from automation.bootstrap import BootstrapError, BootstrapResult, bootstrap
+from automation import ci
+from automation.bootstrap import BootstrapError, BootstrapResult, bootstrap, ci_trust
 from automation.deployer_policies import LIMIT
 from components import settings
 from components.naming import ENVIRONMENTS, Names
@@ -40,6 +44,41 @@ OWN_ROLES = ("deployer", "preview", "ci", "ci-preview")
 EVERYTHING = json.loads(document({"Sid": "All", "Action": "*", "Resource": "*"}))
 
 
+def token(subject: str) -> str:
+    """A workflow's, as GitHub fills it."""
+    claims = {"iss": f"https://{ISSUER}", "sub": subject, "aud": AUDIENCE}
+    payload = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
+    return f"e30.{payload}.e30"
+
+
+@contextlib.contextmanager
+def github(subject: str) -> Iterator[dict[str, str]]:
+    """The variables of a job, whose address gives its token to who has the job's secret."""
+
+    class Tokens(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            granted = self.headers["Authorization"] == "bearer secret"
+            granted = granted and self.path.endswith(f"&audience={AUDIENCE}")
+            self.send_response(200 if granted else 403)
+            self.end_headers()
+            self.wfile.write(json.dumps({"value": token(subject)}).encode())
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Tokens) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield {
+                "ACTIONS_ID_TOKEN_REQUEST_URL": f"http://127.0.0.1:{server.server_port}/?v=1",
+                "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "secret",
+                "AWS_REGION": REGION,
+                "GITHUB_RUN_ID": "7",
+            }
+        finally:
+            server.shutdown()
+
+
 class Company:
     """Accounts to bootstrap, with sessions that remember what was asked of AWS."""
 
@@ -55,8 +94,8 @@ class Company:
     def _settings(self, environment: str, repository: str | None) -> PlatformSettings:
         loaded = settings.load_stack(CHECKOUT.root, environment)
         organization = loaded.organization.model_copy(update={"accounts": self.accounts})
-        ci = loaded.ci.model_copy(update={"github_repository": repository})
-        return loaded.model_copy(update={"organization": organization, "ci": ci})
+        pipeline = loaded.ci.model_copy(update={"github_repository": repository})
+        return loaded.model_copy(update={"organization": organization, "ci": pipeline})
 
     def names(self, environment: str) -> Names:
         return next(s.names for s in self.settings if s.environment == environment)
@@ -172,12 +211,10 @@ class Company:
 
     def workflow(self, role: str, subject: str) -> boto3.Session:
         """The session of a workflow that signs in with GitHub's token."""
-        claims = {"iss": f"https://{ISSUER}", "sub": subject, "aud": AUDIENCE}
-        payload = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
         given = self.client("sts", "governance").assume_role_with_web_identity(
             RoleArn=self.names("governance").role_arn(role),
             RoleSessionName="workflow",
-            WebIdentityToken=f"e30.{payload}.e30",
+            WebIdentityToken=token(subject),
         )["Credentials"]
         return boto3.Session(
             given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"], REGION
@@ -334,6 +371,35 @@ class TestFourEmptyAccounts:
             assert company.assume(previewing, env, "preview") == FOUR[env]
             refused(company.assume, previewing, env, "deployer")
 
+    def test_a_job_exchanges_its_token_once_and_leaves_it_nowhere(
+        self,
+        company: Company,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        subject = f"repo:{REPOSITORY}:pull_request"
+        monkeypatch.chdir(tmp_path)
+        kept = tmp_path / "env"
+        hub = company.names("governance")
+        with github(subject) as env:
+            env |= {"GITHUB_ENV": str(kept), "AWS_ROLE_ARN": hub.role_arn("ci-preview")}
+            assert ci.main(["sign-in"], env) == 0
+            told = capsys.readouterr().out.splitlines()
+            # The role of approved environments is not a pull request's.
+            assert ci.main(["sign-in"], {**env, "AWS_ROLE_ARN": hub.role_arn("ci")}) == 1
+            assert "AccessDenied" in capsys.readouterr().err
+        assert list(tmp_path.iterdir()) == [kept]
+        keys = dict(line.split("=", 1) for line in kept.read_text().splitlines())
+        names = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"]
+        assert list(keys) == names
+        # Nothing is said but what the runner has to keep out of its logs.
+        assert told == [f"::add-mask::{each}" for each in (token(subject), *keys.values())]
+        job = boto3.Session(*keys.values(), REGION)
+        caller = company.cloud.client("sts", session=job).get_caller_identity()["Arn"]
+        assert caller.endswith(":assumed-role/mlops-governance-ci-preview/github-7")
+        assert company.assume(job, "prod", "preview") == FOUR["prod"]
+
     def test_the_result_names_the_backend_and_the_key(
         self, first: tuple[Company, BootstrapResult]
     ) -> None:
@@ -418,7 +484,8 @@ def _detached(company: Company) -> None:
 def _deleted_role(company: Company) -> None:
     names, iam = company.names("dev"), company.client("iam", "dev")
     role = names.role("preview")
-    iam.detach_role_policy(RoleName=role, PolicyArn=names.policy_arn("preview-1"))
+    for policy in ("preview-1", "preview-2"):
+        iam.detach_role_policy(RoleName=role, PolicyArn=names.policy_arn(policy))
     iam.delete_role(RoleName=role)
 
 
@@ -474,8 +541,12 @@ TAMPERINGS = {
     "a role deleted": Tampering(
         "dev",
         _deleted_role,
-        ("create role mlops-dev-preview", "attach mlops-dev-preview-1 to mlops-dev-preview"),
-        ("CreateRole", "AttachRolePolicy"),
+        (
+            "create role mlops-dev-preview",
+            "attach mlops-dev-preview-1 to mlops-dev-preview",
+            "attach mlops-dev-preview-2 to mlops-dev-preview",
+        ),
+        ("CreateRole", "AttachRolePolicy", "AttachRolePolicy"),
     ),
     "the OIDC provider deleted": Tampering(
         "governance",
@@ -665,6 +736,54 @@ def test_which_workflow_signs_in_with_which_role(
     assert taken({aud: AUDIENCE}) == set()
 
 
+BUILDS = f"arn:aws:iam::{FOUR['governance']}:role/builds/"
+BUILD_ROLES = {"ci": f"{BUILDS}apply", "ci-preview": f"{BUILDS}preview"}
+BUILD_CALLERS = {
+    f"{BUILDS}apply": CI,
+    f"{BUILDS}preview": CI_PREVIEW,
+    f"{BUILDS}other": NOBODY,
+    f"arn:aws:iam::{FOUR['governance']}:role/apply": NOBODY,
+    f"arn:aws:iam::{FOUR['dev']}:role/builds/apply": NOBODY,
+}
+"""Role of a caller -> the roles that take it, where CodeBuild brings the platform up."""
+
+
+@pytest.mark.parametrize("caller", BUILD_CALLERS)
+def test_which_build_has_which_role(evaluator: Evaluator, caller: str) -> None:
+    names = Names("mlops", "governance", REGION, FOUR["governance"])
+    whole = {"all": json.loads(document({"Action": "sts:AssumeRole", "Resource": "*"}))}
+    account, name = caller.split(":")[4], caller.rpartition("/")[2]
+    session = f"arn:aws:sts::{account}:assumed-role/{name}/build"
+    taken = {
+        role
+        for role, arn in BUILD_ROLES.items()
+        if evaluator.evaluate(
+            Request(
+                session, "sts:AssumeRole", names.role_arn(role),
+                context={"aws:PrincipalArn": caller},
+            ),
+            Policies(whole, ci_trust(names, role, ENVIRONMENTS, build_role=arn)),
+        ).allowed
+    }  # fmt: skip
+    assert taken == BUILD_CALLERS[caller]
+
+
+def test_builds_alone_get_roles_and_github_gets_no_provider(cloud: Cloud) -> None:
+    company = Company(cloud, ONE, None)
+    build_roles = {
+        "preview_build_role": f"arn:aws:iam::{ONE['governance']}:role/preview",
+        "deploy_build_role": f"arn:aws:iam::{ONE['governance']}:role/apply",
+    }
+    company.settings = [
+        each.model_copy(update={"ci": each.ci.model_copy(update=build_roles)})
+        for each in company.settings
+    ]
+    told = "\n".join(company.run(dry_run=True).changes)
+    for role in ("ci", "ci-preview"):
+        assert f"create role mlops-governance-{role}\n" in told
+    assert "OIDC" not in told
+
+
 STATE = f"arn:aws:s3:::{BUCKET}"
 KEY = f"arn:aws:kms:{REGION}:{FOUR['governance']}:key/1"
 PROD_ROLE = f"arn:aws:iam::{FOUR['prod']}:role/"
@@ -794,7 +913,9 @@ def examples(service: str, action: dict[str, Any], resource: str, names: Names) 
         return [resource]
     if not resource.endswith(":*"):
         return [resource.replace("*", "x")]
-    types = [reference("resourceTypes", service)[each["name"]] for each in action["resourceTypes"]]
+    # The reference's own spelling of types differs between its parts.
+    known = {name.lower(): each for name, each in reference("resourceTypes", service).items()}
+    types = [known[each["name"].lower()] for each in action["resourceTypes"]]
     filled = {"Partition": "aws", "Region": names.region, "Account": names.account_id}
     return [
         "".join(

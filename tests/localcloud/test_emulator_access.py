@@ -5,12 +5,16 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from automation.deployer_policies import deployer_statements
+from automation.projects.program import PlatformError, unmixed
+from components.naming import Names
 from localcloud.emulator.callers import through_vpc_endpoint, without_host_prefix, without_tls
 from tests.localcloud.emulators import (
     DEV,
@@ -22,8 +26,10 @@ from tests.localcloud.emulators import (
     checkout,
     document,
     running,
+    trusting,
 )
 
+ALLOW_DEPLOY = "arn:aws:ram::aws:permission/AWSRAMPermissionSageMakerModelPackageGroupAllowDeploy"
 S3_ALL = {"Action": "s3:*", "Resource": "*"}
 
 
@@ -277,6 +283,104 @@ class TestAcrossAccounts:
         )
         listed = dev.list_model_package_groups()["ModelPackageGroupSummaryList"]
         assert "churn" not in {item["ModelPackageGroupName"] for item in listed}
+
+    def test_a_group_shared_by_ram(self, cloud: Cloud) -> None:
+        """A share lets its accounts find and read a group, while it lasts, and change nothing."""
+        hub, dev = cloud.client("sagemaker", HUB), cloud.client("sagemaker")
+        group, unshared = (
+            hub.create_model_package_group(ModelPackageGroupName=name)["ModelPackageGroupArn"]
+            for name in ("shared", "unshared")
+        )
+        version = hub.create_model_package(
+            ModelPackageGroupName="shared",
+            InferenceSpecification={
+                "Containers": [{"Image": "image"}],
+                "SupportedContentTypes": ["text/csv"],
+                "SupportedResponseMIMETypes": ["text/csv"],
+            },
+        )["ModelPackageArn"]
+
+        def found(account: str) -> list[str]:
+            listed = cloud.client("sagemaker", account).list_model_package_groups(
+                CrossAccountFilterOption="CrossAccount"
+            )
+            return [item["ModelPackageGroupArn"] for item in listed["ModelPackageGroupSummaryList"]]
+
+        refused(dev.describe_model_package, ModelPackageName=version)
+        assert found(DEV) == []
+        sharing = [
+            statement.to_dict()
+            for statement in deployer_statements(Names("acme", "governance", REGION, HUB))
+            if statement.sid in ("Sharing", "Shares")
+        ]
+        deployer = cloud.assume(cloud.role("sharer", *sharing, account=HUB))
+        ram = cloud.client("ram", HUB, session=deployer)
+        refused(ram.create_resource_share, name="open", permissionArns=[ALLOW_DEPLOY])
+        share = ram.create_resource_share(
+            name="registry",
+            allowExternalPrincipals=False,
+            permissionArns=[ALLOW_DEPLOY],
+            resourceArns=[group],
+            principals=[DEV],
+        )["resourceShare"]["resourceShareArn"]
+        assert found(DEV) == [group]
+        assert found(PROD) == found(HUB) == []
+        assert dev.describe_model_package(ModelPackageName=version)["ModelPackageVersion"] == 1
+        listed = dev.list_model_packages(ModelPackageGroupName=group)["ModelPackageSummaryList"]
+        assert [item["ModelPackageArn"] for item in listed] == [version]
+        theirs = cloud.client("ram").get_resource_shares(resourceOwner="OTHER-ACCOUNTS")
+        assert [item["resourceShareArn"] for item in theirs["resourceShares"]] == [share]
+        for change in (
+            lambda: dev.update_model_package(
+                ModelPackageArn=version, ModelApprovalStatus="Approved"
+            ),
+            lambda: dev.describe_model_package_group(ModelPackageGroupName=unshared),
+            lambda: cloud.client("sagemaker", PROD).describe_model_package(
+                ModelPackageName=version
+            ),
+        ):
+            refused(change)
+        nobody = cloud.assume(cloud.role("nothing-of-models"))
+        refused(
+            cloud.client("sagemaker", session=nobody).describe_model_package,
+            ModelPackageName=version,
+        )
+        refused(ram.update_resource_share, resourceShareArn=share, allowExternalPrincipals=True)
+        ram.disassociate_resource_share(resourceShareArn=share, principals=[DEV])
+        assert found(DEV) == []
+        refused(dev.describe_model_package, ModelPackageName=version)
+        for wrong, code in (
+            ({"principals": ["999999999999"]}, "OperationNotPermittedException"),
+            ({"resourceArns": [f"{group}-not"]}, "UnknownResourceException"),
+        ):
+            with pytest.raises(ClientError) as error:
+                ram.associate_resource_share(resourceShareArn=share, **wrong)
+            assert error.value.response["Error"]["Code"] == code
+        ram.delete_resource_share(resourceShareArn=share)
+        assert ram.get_resource_shares(resourceOwner="SELF")["resourceShares"] == []
+
+    def test_a_group_with_a_policy_is_not_shared_by_ram(self, cloud: Cloud) -> None:
+        """A project's stack refuses to add a share to what a policy grants already."""
+        hub = cloud.client("sagemaker", HUB)
+        session: Any = SimpleNamespace(client=lambda service: cloud.client(service, HUB))
+        unmixed(session, "left")
+        hub.create_model_package_group(ModelPackageGroupName="left")
+        unmixed(session, "left")
+        hub.put_model_package_group_policy(
+            ModelPackageGroupName="left",
+            ResourcePolicy=document(
+                {
+                    "Sid": "Dev",
+                    "Principal": {"AWS": f"arn:aws:iam::{DEV}:root"},
+                    "Action": "sagemaker:DescribeModelPackageGroup",
+                    "Resource": f"arn:aws:sagemaker:{REGION}:{HUB}:model-package-group/left",
+                }
+            ),
+        )
+        with pytest.raises(PlatformError, match="the group left still has a policy"):
+            unmixed(session, "left")
+        hub.delete_model_package_group_policy(ModelPackageGroupName="left")
+        unmixed(session, "left")
 
     def test_events_to_a_bus_of_another_account(self, cloud: Cloud) -> None:
         arn = cloud.client("events", HUB).create_event_bus(Name="hub")["EventBusArn"]
@@ -533,9 +637,7 @@ class TestRoles:
         )
 
     def test_passing_a_role(self, cloud: Cloud) -> None:
-        passed = cloud.role(
-            "execution", trust={"Principal": {"Service": "sagemaker.amazonaws.com"}}
-        )
+        passed = cloud.role("execution", trust=trusting("sagemaker"))
         create = {"Action": "sagemaker:CreateModel", "Resource": "*"}
         model = {"PrimaryContainer": {"Image": "image"}, "ExecutionRoleArn": passed}
 
@@ -563,6 +665,18 @@ class TestRoles:
                 assert sagemaker.create_model(ModelName="m", **model)["ModelArn"]
             else:
                 refused(sagemaker.create_model, ModelName="m", **model)
+
+    def test_each_connection_is_asked_for_by_its_arn(self, cloud: Cloud) -> None:
+        """The authorization reference writes this resource type with a capital."""
+        admin = cloud.client("codeconnections")
+        one, other = (
+            admin.create_connection(ConnectionName=name, ProviderType="GitHub")["ConnectionArn"]
+            for name in ("one", "other")
+        )
+        role = cloud.role("reads-one", {"Action": "codeconnections:GetConnection", "Resource": one})
+        reader = cloud.client("codeconnections", session=cloud.assume(role))
+        assert reader.get_connection(ConnectionArn=one)["Connection"]["ConnectionName"] == "one"
+        assert other in refused(reader.get_connection, ConnectionArn=other)
 
     def test_trust(self, cloud: Cloud) -> None:
         deployer = cloud.role(
@@ -604,9 +718,15 @@ class TestRoles:
 
     def test_a_web_identity(self, cloud: Cloud) -> None:
         issuer = "token.actions.githubusercontent.com"
-        provider = cloud.client("iam").create_open_id_connect_provider(
-            Url=f"https://{issuer}", ClientIDList=["sts.amazonaws.com"], ThumbprintList=["a" * 40]
-        )["OpenIDConnectProviderArn"]
+        provider = f"arn:aws:iam::{DEV}:oidc-provider/{issuer}"
+        maker = cloud.role(
+            "trusts-ci", {"Action": "iam:CreateOpenIDConnectProvider", "Resource": provider}
+        )
+        iam = cloud.client("iam", session=cloud.assume(maker))
+        wanted = {"ClientIDList": ["sts.amazonaws.com"], "ThumbprintList": ["a" * 40]}
+        refused(iam.create_open_id_connect_provider, Url="https://gitlab.com", **wanted)
+        made = iam.create_open_id_connect_provider(Url=f"https://{issuer}", **wanted)
+        assert made["OpenIDConnectProviderArn"] == provider
         subject = "repo:example/platform:environment:prod"
         role = cloud.role(
             "from-ci",
@@ -634,7 +754,7 @@ class TestRoles:
 class TestConditionsOfSageMaker:
     """What keeps a data scientist's jobs in the VPC and encrypted."""
 
-    def job(self, **changes: Any) -> dict[str, Any]:
+    def job(self, subnet: str, **changes: Any) -> dict[str, Any]:
         return {
             "TrainingJobName": "job",
             "AlgorithmSpecification": {"TrainingImage": "image", "TrainingInputMode": "File"},
@@ -647,13 +767,16 @@ class TestConditionsOfSageMaker:
                 "VolumeKmsKeyId": f"arn:aws:kms:{REGION}:{DEV}:key/1",
             },
             "StoppingCondition": {"MaxRuntimeInSeconds": 60},
-            "VpcConfig": {"Subnets": ["subnet-1"], "SecurityGroupIds": ["sg-1"]},
+            "VpcConfig": {"Subnets": [subnet], "SecurityGroupIds": ["sg-1"]},
             "EnableNetworkIsolation": True,
             **changes,
         }
 
     def test_a_job_must_name_subnets_key_and_isolation(self, cloud: Cloud) -> None:
-        cloud.role("execution-of-jobs", trust={"Principal": {"Service": "sagemaker.amazonaws.com"}})
+        cloud.role("execution-of-jobs", trust=trusting("sagemaker"))
+        ec2 = cloud.client("ec2")
+        vpc = ec2.create_vpc(CidrBlock="10.7.0.0/16")["Vpc"]["VpcId"]
+        subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.7.1.0/24")["Subnet"]["SubnetId"]
         role = cloud.role(
             "data-scientist",
             {"Action": "iam:PassRole", "Resource": "*"},
@@ -662,7 +785,7 @@ class TestConditionsOfSageMaker:
                 "Resource": "*",
                 "Condition": {
                     "ForAllValues:StringEquals": {
-                        "sagemaker:VpcSubnets": ["subnet-1"],
+                        "sagemaker:VpcSubnets": [subnet],
                         "sagemaker:InstanceTypes": ["ml.m5.large"],
                     },
                     "Null": {"sagemaker:VpcSubnets": "false"},
@@ -672,18 +795,19 @@ class TestConditionsOfSageMaker:
             },
         )
         create = cloud.client("sagemaker", session=cloud.assume(role)).create_training_job
-        refused(create, **self.job(EnableNetworkIsolation=False))
-        refused(create, **self.job(VpcConfig={"Subnets": ["subnet-2"], "SecurityGroupIds": ["s"]}))
-        no_vpc = self.job()
+        refused(create, **self.job(subnet, EnableNetworkIsolation=False))
+        elsewhere = {"Subnets": ["subnet-2"], "SecurityGroupIds": ["s"]}
+        refused(create, **self.job(subnet, VpcConfig=elsewhere))
+        no_vpc = self.job(subnet)
         del no_vpc["VpcConfig"]
         refused(create, **no_vpc)
-        big = self.job()
+        big = self.job(subnet)
         big["ResourceConfig"] = {**big["ResourceConfig"], "InstanceType": "ml.p4d.24xlarge"}
         refused(create, **big)
-        unencrypted = self.job()
+        unencrypted = self.job(subnet)
         del unencrypted["ResourceConfig"]["VolumeKmsKeyId"]
         refused(create, **unencrypted)
-        assert create(**self.job())["TrainingJobArn"]
+        assert create(**self.job(subnet))["TrainingJobArn"]
 
 
 class TestPolicyDocuments:

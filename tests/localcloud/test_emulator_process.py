@@ -14,12 +14,18 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import boto3
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, CredentialRetrievalError
 
 from localcloud.emulator import daemon
 from localcloud.emulator.daemon import EmulatorError
-from localcloud.environment import running_instance
+from localcloud.environment import (
+    AccessKey,
+    local_environment,
+    running_instance,
+    write_aws_files,
+)
 from tests.localcloud.emulators import (
     ACCOUNTS,
     DEV,
@@ -46,7 +52,9 @@ def no_faults(cloud: Cloud) -> Iterator[Cloud]:
 
 
 class TestLife:
-    def test_start_is_idempotent_and_stop_ends_everything(self, tmp_path: Path) -> None:
+    def test_start_is_idempotent_and_described_and_stop_ends_everything(
+        self, tmp_path: Path
+    ) -> None:
         paths = checkout(tmp_path)
         arguments: dict[str, Any] = {
             "organization_id": ORGANIZATION,
@@ -62,6 +70,11 @@ class TestLife:
             with pytest.raises(EmulatorError, match="runs with other accounts"):
                 daemon.start({"dev": DEV}, **arguments)
             assert first.endpoint in daemon.status(paths)
+            instance = running_instance(paths)
+            assert instance.id == first.instance
+            assert instance.accounts == ACCOUNTS
+            assert set(instance.administrators) == set(ACCOUNTS.values())
+            assert stat.S_IMODE(paths.instance_file.stat().st_mode) == 0o600
         finally:
             ended = daemon.stop(paths)
         assert ended == first.instance
@@ -71,43 +84,68 @@ class TestLife:
         with pytest.raises(ProcessLookupError):
             os.kill(first.description["pid"], 0)
 
-    def test_after_a_stop_there_is_a_new_instance_that_says_so(self, tmp_path: Path) -> None:
+    def test_after_a_stop_or_a_crash_there_is_a_new_instance_that_says_so(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         paths = checkout(tmp_path)
+        page = paths.local / "platform.html"
         with running(paths) as old:
             old.client("ssm").put_parameter(Name="/x", Value="y", Type="String")
-            paths.state(old.started.instance).mkdir(parents=True)
             assert "start anew" not in old.started.message()
+            instance = running_instance(paths)
+            write_aws_files(instance, {"ml-engineer": (AccessKey("LKIAML", "made-up"), "arn")})
+            paths.state(instance.id).joinpath("dev.json").write_text("of the old one")
+            page.write_text("of the old one")
+            for name in [name for name in os.environ if name.startswith("AWS_")]:
+                monkeypatch.delenv(name)
+            for name, value in local_environment({}, instance).items():
+                if name.startswith("AWS_"):
+                    monkeypatch.setenv(name, value)
+            who = boto3.Session().client("sts").get_caller_identity()["Arn"]
+            assert who.endswith(":user/administrator")
+        ended = paths.ended(instance.id)
+        assert (ended / "pulumi" / "dev.json").read_text() == "of the old one"
+        assert (ended / "platform.html").read_text() == "of the old one"
+        assert "LKIAML" in (ended / "credentials").read_text()
+        assert not paths.state(instance.id).exists()
+        assert not page.exists()
+        # A shell of the old one writes state again, which is kept as well.
+        paths.state(instance.id).mkdir()
         with running(paths) as new:
             assert new.started.instance != old.started.instance
             assert new.started.lost == (old.started.instance,)
             assert "The local stacks start anew" in new.started.message()
+            assert str(paths.ended("*").relative_to(paths.root)) in new.started.message()
+            assert sorted(path.name for path in ended.glob("pulumi*")) == ["pulumi", "pulumi2"]
+            for profile in ("governance", "ml-engineer"):
+                with pytest.raises(CredentialRetrievalError) as told:
+                    boto3.Session(profile_name=profile).client("sts").get_caller_identity()
+                assert f"to local cloud {instance.id}, which has ended" in str(told.value)
             assert new.client("ssm").describe_parameters()["Parameters"] == []
-
-    def test_after_a_crash_it_starts_again(self, tmp_path: Path) -> None:
-        paths = checkout(tmp_path)
-        with running(paths) as crashed:
-            os.kill(crashed.started.description["pid"], signal.SIGKILL)
-            os.waitpid(crashed.started.description["pid"], 0)
+            os.kill(new.started.description["pid"], signal.SIGKILL)
+            os.waitpid(new.started.description["pid"], 0)
             assert "ended unexpectedly" in daemon.status(paths)
+            paths.state(new.started.instance).mkdir()
             with running(paths) as next_one:
                 assert next_one.started.fresh
+                assert next_one.started.lost == (old.started.instance, new.started.instance)
 
-    def test_two_run_side_by_side(self, cloud: Cloud, tmp_path: Path) -> None:
-        with running(checkout(tmp_path)) as other:
-            assert other.started.endpoint != cloud.started.endpoint
-            other.client("ssm").put_parameter(Name="/only/there", Value="y", Type="String")
-            with pytest.raises(ClientError, match="ParameterNotFound"):
-                cloud.client("ssm").get_parameter(Name="/only/there")
-
-    def test_a_taken_port_is_avoided(self, tmp_path: Path) -> None:
+    def test_another_beside_it_with_its_port_taken_and_one_account_for_all(
+        self, cloud: Cloud, tmp_path: Path
+    ) -> None:
         paths = checkout(tmp_path)
         with socket.socket() as taken:
             taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             taken.bind(("127.0.0.1", daemon.port(paths)))
             taken.listen()
-            with running(paths) as cloud:
-                assert urlsplit(cloud.started.endpoint).port != daemon.port(paths)
-                assert cloud.client("sts").get_caller_identity()["Account"] == DEV
+            with running(paths, dict.fromkeys(ACCOUNTS, DEV)) as other:
+                assert urlsplit(other.started.endpoint).port != daemon.port(paths)
+                assert other.started.endpoint != cloud.started.endpoint
+                assert other.client("sts").get_caller_identity()["Account"] == DEV
+                assert list(other.started.description["administrators"]) == [DEV]
+                other.client("ssm").put_parameter(Name="/only/there", Value="y", Type="String")
+                with pytest.raises(ClientError, match="ParameterNotFound"):
+                    cloud.client("ssm").get_parameter(Name="/only/there")
 
     def test_an_error_at_the_start_shows_the_log(self, tmp_path: Path) -> None:
         paths = checkout(tmp_path)
@@ -130,25 +168,13 @@ class TestLife:
                 paths=checkout(tmp_path),
             )
 
-    def test_its_description(self, cloud: Cloud, tmp_path: Path) -> None:
-        with running(paths := checkout(tmp_path)) as own:
-            instance = running_instance(paths)
-            assert instance.id == own.started.instance
-            assert instance.accounts == ACCOUNTS
-            assert set(instance.administrators) == set(ACCOUNTS.values())
-            assert stat.S_IMODE(paths.instance_file.stat().st_mode) == 0o600
+    def test_it_is_of_its_organization_and_listens_on_loopback_only(self, cloud: Cloud) -> None:
         assert cloud.control("GET", "instance")["organization_id"] == ORGANIZATION
-
-    def test_it_listens_on_loopback_only(self, cloud: Cloud) -> None:
         assert urlsplit(cloud.started.endpoint).hostname == "127.0.0.1"
         port = f"{urlsplit(cloud.started.endpoint).port:04X}"
         sockets = [line.split()[1] for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
         bound = {address for address in sockets if address.endswith(f":{port}")}
         assert {address.split(":")[0] for address in bound} == {"0100007F"}
-
-    def test_one_account_for_all_environments(self, tmp_path: Path) -> None:
-        with running(checkout(tmp_path), dict.fromkeys(ACCOUNTS, DEV)) as cloud:
-            assert list(cloud.started.description["administrators"]) == [DEV]
 
 
 class TestFaults:

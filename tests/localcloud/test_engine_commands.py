@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from automation import stacks
 from localcloud.engine import Engine, ensure_engine
 from localcloud.environment import Instance, local_environment
 from localcloud.paths import CHECKOUT
@@ -208,6 +210,19 @@ def test_a_broken_policy_pack_shows_its_traceback(project: Project, pack: Path) 
     assert "KeyError: 'broken pack'" in said
 
 
+def test_a_misspelt_setting_of_the_platform_is_refused(engine: Engine, tmp_path: Path) -> None:
+    program = (
+        f"import sys; sys.path.insert(0, {str(CHECKOUT.root)!r})\n"
+        "import pulumi\n"
+        "from components.settings import load\n"
+        "load(pulumi.Config(), pulumi.get_stack())\n"
+    )
+    project = project_in(tmp_path, "name: mlops\nruntime: python\n", program)
+    project.configure(studoi="{}")
+    said = project.pulumi("preview", "-s", "x", code=1)
+    assert "mlops:studoi: is not a known setting, did you mean mlops:studio?" in said
+
+
 def test_an_exception_is_shown_once_and_without_our_frames(project: Project) -> None:
     project.configure(end="explode")
     said = project.pulumi("preview", "-s", "x", code=1)
@@ -233,6 +248,16 @@ def test_a_missing_virtual_environment_is_named(engine: Engine, tmp_path: Path) 
     runtime = "runtime: {name: python, options: {virtualenv: nowhere}}"
     project = project_in(tmp_path, f"name: tiny\n{runtime}\n", PROGRAM)
     assert "nowhere" in project.pulumi("preview", "-s", "x", code=1)
+
+
+def test_a_stack_that_an_update_never_came_to_holds_nothing(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the hub's, when the first update of another stack failed; the page shows the rest."""
+    for name, value in project.env.items():
+        monkeypatch.setenv(name, value)
+    assert stacks.deployment("y", project_dir=project.folder) == {}
+    assert stacks.deployment("x", project_dir=project.folder)["manifest"]
 
 
 def test_about_names_the_interpreter(project: Project) -> None:
@@ -314,6 +339,69 @@ def test_ctrl_c_stops_cleanly_and_the_next_update_goes_on(
     assert project.journal() == ["first", "second", "third"]
 
 
+PLATFORM = """
+config:
+  mlops:region: eu-west-1
+  mlops:organization:
+    accounts: {dev: "111111111111", preprod: "111111111111", prod: "111111111111",
+               governance: "111111111111"}
+  mlops:tags: {owner: team, cost_centre: ml}
+"""
+MAKE_UP = """
+import os
+import sys
+import types
+from pathlib import Path
+
+from localcloud import up
+
+up.CHECKOUT = types.SimpleNamespace(root=Path.cwd())
+sys.exit(up._automation(["up", "--stack", "dev"], dict(os.environ)))
+"""
+
+
+def test_ctrl_c_in_make_up_waits_for_the_engine_and_tells_how_to_go_on(
+    engine: Engine, tmp_path: Path
+) -> None:
+    journal = tmp_path / "journal"
+    program = PROGRAM.replace('config.require("journal")', repr(str(journal)))
+    program = program.replace('config.get_float("seconds") or 0.0', "4.0")
+    project = project_in(tmp_path, "name: mlops\nruntime: python\n", program)
+    (tmp_path / "Pulumi.dev.yaml").write_text(PLATFORM)
+    # The automation works on the checkout that it lies in.
+    shutil.copytree(CHECKOUT.root / "automation", tmp_path / "automation")
+    for name in ("components", "functions", "localcloud", "policy", "seed_code", ".venv"):
+        (tmp_path / name).symlink_to(CHECKOUT.root / name)
+    output = tmp_path / "said"
+    process = subprocess.Popen(
+        [sys.executable, "-c", MAKE_UP],
+        cwd=tmp_path,
+        env=project.env,
+        stdin=subprocess.DEVNULL,
+        stdout=output.open("wb"),
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    update = Update(process, output)
+    try:
+        wait_until(lambda: making_second(project))
+        assert update.ctrl_c() == 1
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    said = update.said()
+    assert "Traceback" not in said
+    assert "KeyboardInterrupt" not in said
+    assert said.rstrip().endswith("run the same command again to go on.")
+    assert project.processes() == {}
+    state = json.loads(project.pulumi("stack", "export", "-s", "dev"))["deployment"]
+    assert not state.get("pending_operations")
+    made = {entry["urn"].rpartition("::")[2] for entry in state["resources"]}
+    assert {"first", "second"} <= made
+    assert "third" not in made
+
+
 def test_ctrl_c_ends_a_program_that_hangs(
     project: Project, start_update: Callable[[], Update]
 ) -> None:
@@ -335,7 +423,7 @@ def test_a_killed_cli_leaves_no_process_behind_and_the_stack_can_go_on(
     update.process.kill()
     update.process.wait()
     # All but the SDK's server of dynamic providers, which has no way to notice.
-    wait_until(lambda: not any("language" in it for it in project.processes().values()), 20)
+    wait_until(lambda: not any("language" in it for it in project.processes().values()), 60)
     for left in project.processes():
         os.kill(left, signal.SIGKILL)
     project.pulumi("cancel", "-s", "x", "--yes")

@@ -9,12 +9,16 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from localcloud import demo, up
+from localcloud.emulator import daemon
+from localcloud.engine import Engine
 from localcloud.environment import (
     AccessKey,
     Instance,
@@ -29,6 +33,8 @@ from localcloud.environment import (
 from localcloud.paths import CHECKOUT, Paths
 
 ACCOUNTS = {"governance": "111111111111", "dev": "222222222222", "prod": "222222222222"}
+
+ELSEWHERE = "http://10.0.0.7:4599"
 
 REAL = {
     "AWS_ACCESS_KEY_ID": "AKIAREALLOOKINGKEY00",
@@ -115,8 +121,10 @@ def test_no_variable_of_the_aws_and_pulumi_families_passes_through(foreign: dict
 
 
 def test_the_rest_of_the_environment_is_kept(instance: Instance) -> None:
-    local = local_environment({"HOME": "/home/someone", "LANG": "C", "PATH": "/usr/bin"}, instance)
+    given = {"HOME": "/home/someone", "LANG": "C", "PATH": "/usr/bin"}
+    local = local_environment({**given, "PULUMI_SKIP_CHECKPOINTS": "true"}, instance)
     assert local["HOME"] == "/home/someone"
+    assert local["PULUMI_SKIP_CHECKPOINTS"] == "true"
     assert local["LANG"] == "C"
     assert local["PATH"].split(":") == [
         str(instance.paths.venv / "bin"),
@@ -281,9 +289,64 @@ def test_activate_sets_a_shell_up_and_deactivate_restores_it(shell: str, tmp_pat
     assert after == before
     assert again == within
     assert "AWS_ENDPOINT_URL=http://127.0.0.1:4599" in within
-    assert f"PULUMI_BACKEND_URL={instance_at(root).paths.state('one').as_uri()}" in within
+    state = instance_at(root).paths.state("one").as_uri()
+    assert f"PULUMI_BACKEND_URL={state}?metadata=skip" in within
     assert not {line for line in within if line.startswith("AWS_SESSION_TOKEN")}
     assert not {line for line in within if line.startswith("PYTHONPATH")}
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_activate_refuses_an_emulator_elsewhere_and_changes_nothing(
+    shell: str, tmp_path: Path
+) -> None:
+    checkout_copy(tmp_path)
+    write_instance_file(dataclasses.replace(instance_at(tmp_path), endpoint=ELSEWHERE))
+    ran = run_shell(
+        shell, f". {tmp_path}/localcloud/activate; echo $?; echo $PULUMI_BACKEND_URL", tmp_path
+    )
+    assert f"AWS_ENDPOINT_URL={ELSEWHERE} is not on loopback" in ran.stderr
+    assert ran.stdout.splitlines() == ["1", "s3://company-state"]
+
+
+def test_up_refuses_an_emulator_elsewhere_before_it_runs_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = dataclasses.replace(instance_at(tmp_path), endpoint=ELSEWHERE)
+    started = daemon.Started({"instance": made.id, "endpoint": ELSEWHERE, "pid": 1}, fresh=True)
+    engine = Engine(tmp_path / "pulumi", official=False)
+    monkeypatch.setattr(up, "ensure_engine", lambda **_: engine)
+    monkeypatch.setattr(up, "prepare", lambda: tmp_path)
+    monkeypatch.setattr(up.daemon, "start", lambda *_, **__: started)
+    monkeypatch.setattr(up, "running_instance", lambda: made)
+    ran: list[Any] = []
+    monkeypatch.setattr(up, "_automation", lambda *given, **_: ran.append(given) or 0)
+    with pytest.raises(NotLocalError, match=ELSEWHERE):
+        up.up()
+    assert ran == []
+
+
+def test_the_demo_refuses_an_emulator_elsewhere_before_it_signs_anybody_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = dataclasses.replace(instance_at(tmp_path), endpoint=ELSEWHERE)
+    write_aws_files(made)
+    monkeypatch.setattr(demo, "running_instance", lambda: made)
+    before = dict(os.environ)
+    with pytest.raises(NotLocalError, match=ELSEWHERE):
+        demo.demo()
+    assert dict(os.environ) == before
+    assert "ml-engineer" not in made.paths.aws_config(made.id).read_text()
+
+
+def test_activate_keeps_the_profiles_of_people(tmp_path: Path) -> None:
+    checkout_copy(tmp_path)
+    made = instance_at(tmp_path)
+    write_instance_file(made)
+    write_aws_files(
+        made, {"ml-engineer": (AccessKey("LKIAML", "made-up"), "arn:aws:iam::1:role/m")}
+    )
+    ran = run_shell("bash", f". {tmp_path}/localcloud/activate; cat $AWS_CONFIG_FILE", tmp_path)
+    assert "[profile ml-engineer]" in ran.stdout.splitlines()
 
 
 @pytest.mark.parametrize("shell", SHELLS)

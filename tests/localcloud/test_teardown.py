@@ -164,6 +164,51 @@ def test_without_leave_to_delete_data_homes_are_unmounted_named_and_left(studio:
     assert efs.describe_mount_targets(FileSystemId=home)["MountTargets"] == []
 
 
+def _owned(studio: Studio, name: str, owner: str, sharing: str) -> None:
+    """A space with an app in it."""
+    studio.sagemaker.create_space(
+        DomainId=studio.id,
+        SpaceName=name,
+        OwnershipSettings={"OwnerUserProfileName": owner},
+        SpaceSharingSettings={"SharingType": sharing},
+    )
+    studio.sagemaker.create_app(**studio.app, SpaceName=name)
+
+
+def test_a_users_apps_end_and_private_spaces_go_and_nobody_elses(studio: Studio) -> None:
+    studio.sagemaker.create_user_profile(DomainId=studio.id, UserProfileName="bob")
+    _owned(studio, "anas", "ana", "Private")
+    _owned(studio, "bobs", "bob", "Private")
+    studio.sagemaker.create_app(**studio.app, UserProfileName="ana")
+
+    def asked(*, spaces: bool) -> list[str]:
+        steps = teardown.of_user(
+            studio.session, studio.id, "ana", spaces=spaces, patience=_PATIENCE
+        )
+        told: list[str] = []
+        teardown.run(steps, "before domains", told.append)
+        return told
+
+    apps = [f"delete app JupyterLab/default of {of} in {studio.id}" for of in ("ana", "anas")]
+    assert asked(spaces=False) == apps
+    assert asked(spaces=True) == [f"delete space anas in {studio.id}"]
+    assert asked(spaces=True) == []
+    studio.sagemaker.delete_user_profile(DomainId=studio.id, UserProfileName="ana")
+    left = studio.sagemaker.list_spaces(DomainIdEquals=studio.id)["Spaces"]
+    assert {space["SpaceName"] for space in left} == {"bobs", "own"}
+
+
+def test_a_space_that_others_work_in_keeps_its_owner(studio: Studio) -> None:
+    _owned(studio, "anas", "ana", "Private")
+    _owned(studio, "team", "ana", "Shared")
+    with pytest.raises(teardown.TeardownError, match=r"ana owns spaces of .* work in: team\."):
+        teardown.of_user(studio.session, studio.id, "ana", spaces=True)
+    steps = teardown.of_user(studio.session, studio.id, "ana", spaces=False)
+    assert _texts(steps, "before domains") == [
+        f"delete app JupyterLab/default of anas in {studio.id}"
+    ], "its app has the domain's role, not the owner's"
+
+
 def test_a_protected_domain_keeps_its_apps_groups_and_home(studio: Studio) -> None:
     """Unless protected things are asked for."""
     deployment = studio.deployment(True)
@@ -212,6 +257,34 @@ def test_a_bucket_is_emptied_only_on_demand_and_its_denials_do_not_lock_out(
     teardown.run(steps, "before domains", _quiet)
     s3.delete_bucket(Bucket=bucket)
     assert not teardown._locks_out(tls)  # pyright: ignore[reportPrivateUsage]
+
+
+def test_a_table_goes_with_the_data_only_and_its_own_protection_is_ended_first(
+    session: boto3.Session,
+) -> None:
+    """DynamoDB refuses to delete a protected table."""
+    dynamodb = session.client("dynamodb")
+    table = "mlops-dev-ledger"
+    dynamodb.create_table(
+        TableName=table,
+        KeySchema=[{"AttributeName": "Name", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "Name", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+        DeletionProtectionEnabled=True,
+    )
+    ledger = _resource("aws:dynamodb/table:Table", table, protect=True)
+
+    assert teardown.plan(session, {"resources": [ledger]}, delete_data=True) == []
+    (left,) = teardown.plan(session, {"resources": [ledger]}, include_protected=True)
+    assert (left.when, left.urn) == ("left", ledger["urn"])
+    assert f"table {table} holds records and stays" in left.what
+    every = {"include_protected": True, "delete_data": True}
+    with pytest.raises(ClientError, match="DeletionProtectionEnabled"):
+        dynamodb.delete_table(TableName=table)
+    steps = teardown.plan(session, {"resources": [ledger]}, **every)
+    teardown.run(steps, "before domains", _quiet)
+    assert teardown.plan(session, {"resources": [ledger]}, **every) == []
+    dynamodb.delete_table(TableName=table)
 
 
 def test_waiting_ends_with_the_name_of_what_is_still_there() -> None:
