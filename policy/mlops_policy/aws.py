@@ -57,7 +57,7 @@ NVME_INSTANCE_TYPES: Final = (
     "ml.p5.*",
     "ml.p5e.*",
     "ml.p5en.*",
-    "ml.p6-*",
+    "ml.p6*",
     "ml.trn1.*",
     "ml.trn1n.*",
     "ml.trn2.*",

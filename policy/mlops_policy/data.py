@@ -249,7 +249,7 @@ def _acl_private(resource: Resource, _options: Options) -> Iterator[str]:
         yield f"the ACL {acl} publishes it"
 
 
-_DATA_BUCKETS = ("*-data", "*-models", "*-artifacts", "*-features")
+_DATA_BUCKETS = ("*-data", "*-models", "*-artifacts", "*-features", "*-jobs", "*-jobs-*")
 
 
 def _deny_outside(**condition: Any) -> str:
@@ -271,8 +271,9 @@ def _deny_outside(**condition: Any) -> str:
     severity=Severity.CRITICAL,
     title="Data buckets refuse requests that do not come through a VPC endpoint.",
     why="Stolen credentials are of no use outside of the VPC, to administrators neither.",
-    fix="add a bucket policy that denies s3:GetObject and s3:PutObject to everybody unless "
-    "aws:sourceVpce is one of the company's endpoints",
+    fix="add a bucket policy that denies s3:GetObject and s3:PutObject on all objects to everybody "
+    "unless aws:sourceVpce is one of the company's endpoints; exceptions are made by "
+    "aws:PrincipalTag/…, aws:PrincipalArn, aws:ViaAWSService and aws:PrincipalIsAWSService alone",
     bad=[
         [_BUCKET],
         [
@@ -282,6 +283,17 @@ def _deny_outside(**condition: Any) -> str:
                 {
                     "bucket": "${data.bucket}",
                     "policy": _deny_outside(Bool={"aws:SecureTransport": "false"}),
+                },
+                "policy",
+            ),
+        ],
+        [
+            _BUCKET,
+            Example(
+                BUCKET_POLICY,
+                {
+                    "bucket": "${data.bucket}",
+                    "policy": _deny_outside(StringNotLike={"aws:sourceVpce": "*"}),
                 },
                 "policy",
             ),
@@ -316,21 +328,54 @@ def _data_buckets(bucket: Resource, stack: Stack, options: Options) -> Iterator[
         yield "it has no bucket policy, so any network may be used"
     for policy in policies:
         text = policy.document("policy")
-        if text is None or not any(_denies_outside(statement) for statement in text.denies):
+        denied = (
+            [statement for statement in text.denies if _denies_outside(statement)] if text else []
+        )
+        if not denied:
             yield f"its bucket policy {policy.name} does not deny requests from outside the VPC"
+            continue
+        name = bucket.get("bucket") or bucket.get("id", "")
+        objects = [f"arn:{partition}:s3:::{name}/{iam.ANY}" for partition in iam.PARTITIONS]
+        allowed = [
+            action
+            for action in ("s3:GetObject", "s3:PutObject")
+            if not any(
+                iam.fits(pattern, arn)
+                for statement in denied
+                if statement.covers(action)
+                for pattern in statement.resources
+                for arn in objects
+            )
+        ]
+        if allowed:
+            yield (
+                f"its bucket policy {policy.name} does not deny {listed(allowed)} on all objects "
+                f"of {name} from outside the VPC"
+            )
+
+
+_WAYS_IN = ("aws:sourcevpce", "aws:sourcevpc")
+_SERVICES = ("aws:viaawsservice", "aws:principalisawsservice")
 
 
 def _denies_outside(statement: iam.Statement) -> bool:
+    """Whether it denies everybody what comes another way, but for exceptions that are named."""
     return (
         statement.any_principal
-        and statement.covers("s3:GetObject")
-        and statement.covers("s3:PutObject")
-        and any(
-            condition.operator in ("stringnotequals", "stringnotlike")
-            for key in ("aws:sourceVpce", "aws:sourceVpc")
-            for condition in statement.conditions_on(key)
-        )
+        and any(condition.key in _WAYS_IN for condition in statement.conditions)
+        and all(_excepts(condition) for condition in statement.conditions)
     )
+
+
+def _excepts(condition: iam.Condition) -> bool:
+    if condition.key in _SERVICES:
+        return condition.operator == "bool" and condition.values == ("false",)
+    named = condition.key in (*_WAYS_IN, "aws:principalarn") or condition.key.startswith(
+        "aws:principaltag/"
+    )
+    # A variable is the request's own value, which excepts every request.
+    written = not any("${" in value or iam.any_role(value) for value in condition.values)
+    return named and written and condition.excepts()
 
 
 REPOSITORY_TYPE = "aws:ecr/repository:Repository"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any
 
 from pulumi_policy import EnforcementLevel, Severity
@@ -31,7 +31,7 @@ from mlops_policy.aws import (
     document,
     has_nvme,
 )
-from mlops_policy.iam import CALLER_KEYS
+from mlops_policy.iam import ANY, CALLER_KEYS
 from mlops_policy.keys import KEY_INPUTS, inputs_of, missing
 from mlops_policy.model import Example, Family, Options, Resource, strings
 from mlops_policy.pipelines import jobs
@@ -356,6 +356,14 @@ def _key_policy_present(key: Resource, _options: Options) -> Iterator[str]:
         yield "it gets the default key policy"
 
 
+_UNDER_TLS: Mapping[str, str] = {
+    BUCKET_POLICY: f"s3:{ANY}",
+    QUEUE_POLICY: f"sqs:{ANY}",
+    TOPIC_POLICY: "sns:Publish",
+}
+"""Type -> what is denied without TLS. A topic's policy takes no ``sns:*``."""
+
+
 def _tls(action: str) -> str:
     return document(
         {
@@ -382,18 +390,22 @@ _READ = document(
 
 @FAMILY.resource(
     "tls-only",
-    types=[BUCKET_POLICY, QUEUE_POLICY, TOPIC_POLICY],
+    types=_UNDER_TLS,
     severity=Severity.HIGH,
     title="Policies of buckets, topics and queues deny requests without TLS.",
     why="Else credentials and data may go over the wire in the clear.",
-    fix="add a statement that denies everybody every action on the resource when "
-    'aws:SecureTransport is "false" (for a bucket: on the bucket and its objects)',
-    bad=[Example(BUCKET_POLICY, {"policy": _READ})],
+    fix="add a statement that denies everybody every action on the resource (for a topic: "
+    'sns:Publish) when aws:SecureTransport is "false" (for a bucket: on the bucket and all its '
+    "objects)",
+    bad=[
+        Example(BUCKET_POLICY, {"policy": _READ}),
+        Example(BUCKET_POLICY, {"policy": _tls("s3:List*")}),
+    ],
     good=[Example(BUCKET_POLICY, {"policy": _tls("s3:*")})],
 )
 def _tls_only(resource: Resource, _options: Options) -> Iterator[str]:
     policy = resource.document("policy")
-    if policy is None or not policy.tls_only:
+    if policy is None or not policy.tls_only(_UNDER_TLS[resource.type]):
         yield "its policy lets requests without TLS through"
 
 

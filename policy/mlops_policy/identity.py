@@ -14,7 +14,7 @@ from mlops_policy.documents import (
     IDENTITY_POLICIES,
     identity_documents,
 )
-from mlops_policy.iam import Statement
+from mlops_policy.iam import ANY, OWNER_KEYS, Statement, any_role, fits
 from mlops_policy.model import Example, Family, Options, Resource, integer, strings
 from mlops_policy.values import listed
 
@@ -78,7 +78,8 @@ def _no_administrator(resource: Resource, options: Options) -> Iterator[str]:
     severity=Severity.HIGH,
     title="No policy hands out a whole sensitive service on every resource.",
     why="All of IAM, KMS or S3 is as good as everything.",
-    fix="name the actions, or the resources, or add a condition",
+    fix="name the actions, or the resources, or add a condition on whose or which resources: "
+    "aws:ResourceAccount, aws:ResourceTag/…, or a key of the service's own",
     bad=[_policy(_allow("Keys", "kms:*", "*"))],
     good=[
         _policy(_allow("Keys", ["kms:Decrypt"], "arn:aws:kms:eu-west-1:111122223333:key/1234")),
@@ -93,11 +94,28 @@ def _no_administrator(resource: Resource, options: Options) -> Iterator[str]:
     },
 )
 def _no_whole_service(resource: Resource, options: Options) -> Iterator[str]:
-    whole = {f"{service}:*" for service in options["services"]}
     for statement in _allowed(resource, options):
-        found = whole & {action.lower() for action in statement.actions}
-        if found and statement.any_resource and not statement.conditions:
+        if statement.any_action and statement.any_resource:
+            continue  # no-administrator-policy says so
+        found = [
+            f"{service}:*"
+            for service in options["services"]
+            if statement.covers(f"{service}:{ANY}")
+            and statement.reaches(f"arn:*:{service}:*:*:{ANY}")
+            and not _limited(statement, service)
+        ]
+        if found:
             yield f"{statement.label} allows {listed(found)} on every resource"
+
+
+def _limited(statement: Statement, service: str) -> bool:
+    """Whether a condition limits which resources of a service are used, or how."""
+    about = ("aws:resourcetag/", "aws:requesttag/", f"{service}:")
+    return any(
+        condition.binds(frozenset({condition.key}))
+        for condition in statement.conditions
+        if condition.key in OWNER_KEYS or condition.key.startswith(about)
+    )
 
 
 @FAMILY.resource(
@@ -127,14 +145,14 @@ def _pass_role(resource: Resource, options: Options) -> Iterator[str]:
     for statement in _allowed(resource, options):
         if not statement.covers("iam:PassRole"):
             continue
-        if statement.not_resources or any(_any_role(arn) for arn in statement.resources):
+        if _any_role(statement):
             yield f"{statement.label} passes any role"
         elif not statement.bound_by(frozenset({"iam:passedtoservice"})):
             yield f"{statement.label} passes roles to any service"
 
 
-def _any_role(arn: str) -> bool:
-    return arn == "*" or arn.rsplit(":", 1)[-1] in ("role/*", "*", "role*")
+def _any_role(statement: Statement) -> bool:
+    return bool(statement.not_resources) or any(any_role(arn) for arn in statement.resources)
 
 
 _ESCALATION = (
@@ -177,8 +195,11 @@ _ESCALATION = (
 def _no_escalation(resource: Resource, options: Options) -> Iterator[str]:
     for statement in _allowed(resource, options):
         found = [action for action in _ESCALATION if statement.covers(action)]
-        anywhere = statement.not_resources or any(_any_role(arn) for arn in statement.resources)
-        if found and anywhere and not statement.bound_by(frozenset({"iam:permissionsboundary"})):
+        if (
+            found
+            and _any_role(statement)
+            and not statement.bound_by(frozenset({"iam:permissionsboundary"}))
+        ):
             yield f"{statement.label} allows {listed(found)} on any role"
 
 
@@ -186,15 +207,22 @@ def _no_escalation(resource: Resource, options: Options) -> Iterator[str]:
     "role-boundary",
     types=[ROLE],
     severity=Severity.HIGH,
-    title="Every role has a permissions boundary.",
+    title="Every role has a permissions boundary of the company's own.",
     why="The boundary holds when a policy is too wide, or is widened later.",
     fix="set permissionsBoundary to the ARN of the account's boundary policy",
-    bad=[Example(ROLE, {"name": "jobs"})],
+    bad=[
+        Example(ROLE, {"name": "jobs"}),
+        Example(ROLE, {"permissionsBoundary": "arn:aws:iam::aws:policy/AdministratorAccess"}),
+    ],
     good=[Example(ROLE, {"permissionsBoundary": f"arn:aws:iam::{_ACCOUNT}:policy/boundary"})],
 )
 def _role_boundary(role: Resource, _options: Options) -> Iterator[str]:
     if not role.has("permissionsBoundary"):
         yield "the role has no permissions boundary"
+        return
+    boundary = str(role.get("permissionsBoundary"))
+    if fits("arn:*:iam::aws:policy/*", boundary):
+        yield f"its boundary {boundary} is a managed policy of AWS, made to grant and not to bound"
 
 
 _BANNED = (

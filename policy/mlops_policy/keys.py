@@ -201,11 +201,15 @@ _BUCKET_ENCRYPTION = "encrypted by BucketServerSideEncryptionConfiguration (buck
 _SPARK = "of Spark and managed results, which the platform's work groups do not use"
 
 NOT_NEEDED: Mapping[str, Mapping[str, str]] = {
+    "aws:lambda/eventSourceMapping:EventSourceMapping": {
+        "kmsKeyArn": "encrypts filter criteria, which say what is wanted and hold no data",
+    },
     "aws:s3/bucket:Bucket": {
         "serverSideEncryptionConfiguration.rule.applyServerSideEncryptionByDefault."
         "kmsMasterKeyId": _BUCKET_ENCRYPTION,
         "replicationConfiguration.rules.destination.replicaKmsKeyId": _BUCKET_ENCRYPTION,
     },
+    "aws:s3/bucketObjectv2:BucketObjectv2": {"kmsKeyId": _BUCKET_ENCRYPTION},
     "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration": {
         "rules.applyServerSideEncryptionByDefault.kmsMasterKeyId": "bucket-customer-key",
     },

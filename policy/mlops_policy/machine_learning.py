@@ -18,6 +18,7 @@ from mlops_policy.aws import (
     PIPELINE,
     SPACE,
     TRAINING_JOB,
+    TUNING_JOB,
     USER_PROFILE,
 )
 from mlops_policy.model import PRODUCTION, Example, Family, Options, Resource, integer, strings
@@ -51,7 +52,22 @@ INSTANCE_TYPES: Mapping[str, tuple[str, ...]] = {
     "aws:sagemaker/app:App": ("resourceSpec",),
     ENDPOINT_CONFIGURATION: ("productionVariants", "shadowProductionVariants"),
     NOTEBOOK: ("",),
-    TRAINING_JOB: ("resourceConfig",),
+    TRAINING_JOB: (
+        "resourceConfig",
+        "resourceConfig.instanceGroups",
+        "debugRuleConfigurations",
+        "profilerRuleConfigurations",
+    ),
+    TUNING_JOB: tuple(
+        f"{definition}.{cluster}"
+        for definition in ("trainingJobDefinition", "trainingJobDefinitions")
+        for cluster in (
+            "resourceConfig",
+            "resourceConfig.instanceGroups",
+            "hyperParameterTuningResourceConfig",
+            "hyperParameterTuningResourceConfig.instanceConfigs",
+        )
+    ),
     JOB_DEFINITION: ("jobResources.clusterConfig",),
     MONITORING_SCHEDULE: (
         "monitoringScheduleConfig.monitoringJobDefinition.monitoringResources.clusterConfig",

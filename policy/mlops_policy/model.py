@@ -169,10 +169,17 @@ class Stack:
         By the dependencies that the engine records, which needs no values; else by an equal id,
         name or ARN. A component stands for what is inside it.
 
+        Args:
+            resource: The resource.
+            key: Dotted path of the property, as :class:`~mlops_policy.values.Block` reads it. The
+                engine records the dependencies of its first name as a whole.
+            target: The other one.
+
         Raises:
             NotKnownYetError: neither dependencies nor values tell.
         """
-        dependencies = self._sources[resource.urn].property_dependencies.get(key, ())
+        whole = key.partition(".")[0]
+        dependencies = self._sources[resource.urn].property_dependencies.get(whole, ())
         urns = {dependency.urn for dependency in dependencies}
         if target.urn in urns:
             return True
@@ -182,15 +189,14 @@ class Stack:
         within = [s.urn for s in same_type if any(urn in self._ancestors[s.urn] for urn in urns)]
         if within:
             return target.urn in within
-        if not resource.has(key):
-            return False
+        within_block, _, name = key.rpartition(".")
         try:
-            value = resource.get(key)
+            holders = [b for b in resource.blocks(within_block) if b.get(name) is not None]
         except NotKnownYetError:
             if len(same_type) == 1:
                 return True
             raise
-        wanted = set(resource.strings(key)) if not isinstance(value, str) else {value}
+        wanted = {value for holder in holders for value in holder.strings(name)}
         return bool(wanted & _identities(target))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from collections.abc import Iterator, Mapping
 
@@ -163,16 +164,26 @@ def _notebook_no_internet(notebook: Resource, _options: Options) -> Iterator[str
         yield "it reaches the internet directly"
 
 
-SUBNET_LISTS: Mapping[str, str] = {
-    DOMAIN: "subnetIds",
-    MODEL: "vpcConfig.subnets",
-    TRAINING_JOB: "vpcConfig.subnets",
-    JOB_DEFINITION: "networkConfig.vpcConfig.subnets",
-    FUNCTION: "vpcConfig.subnetIds",
-    CODEBUILD: "vpcConfig.subnets",
-    VPC_ENDPOINT: "subnetIds",
+SUBNET_LISTS: Mapping[str, tuple[str, ...]] = {
+    DOMAIN: ("subnetIds",),
+    MODEL: ("vpcConfig.subnets",),
+    TRAINING_JOB: ("vpcConfig.subnets",),
+    TUNING_JOB: (
+        "trainingJobDefinition.vpcConfig.subnets",
+        "trainingJobDefinitions.vpcConfig.subnets",
+    ),
+    JOB_DEFINITION: ("networkConfig.vpcConfig.subnets",),
+    MONITORING_SCHEDULE: (
+        "monitoringScheduleConfig.monitoringJobDefinition.networkConfig.vpcConfig.subnets",
+    ),
+    FUNCTION: ("vpcConfig.subnetIds",),
+    CODEBUILD: ("vpcConfig.subnets",),
+    VPC_ENDPOINT: ("subnetIds",),
 }
-"""Type -> the list of its subnets."""
+"""Type -> the lists of its subnets."""
+
+_SUBNETS: Mapping[str, tuple[str, ...]] = {**SUBNET_LISTS, NOTEBOOK: ("subnetId",)}
+"""Type -> where it names the subnets that it lies in, the one that takes a single one included."""
 
 
 @FAMILY.resource(
@@ -185,17 +196,29 @@ SUBNET_LISTS: Mapping[str, str] = {
     bad=[
         Example(DOMAIN, {"subnetIds": ["subnet-1"]}),
         Example(MODEL, {"vpcConfig": {"subnets": ["subnet-1"], "securityGroupIds": ["sg-1"]}}),
+        Example(
+            TUNING_JOB,
+            {
+                "trainingJobDefinitions": [
+                    {"vpcConfig": _VPC_CONFIG},
+                    {"vpcConfig": {"subnets": ["subnet-1"], "securityGroupIds": ["sg-1"]}},
+                ]
+            },
+        ),
     ],
     good=[
         Example(DOMAIN, {"subnetIds": ["subnet-1", "subnet-2"]}),
+        Example(TUNING_JOB, {"trainingJobDefinition": {"vpcConfig": _VPC_CONFIG}}),
         Example(VPC_ENDPOINT, {"serviceName": "com.amazonaws.eu-west-1.s3"}),
     ],
 )
 def _two_subnets(resource: Resource, _options: Options) -> Iterator[str]:
-    path = SUBNET_LISTS[resource.type]
-    block, _, _key = path.rpartition(".")
-    if (resource.has(block) if block else resource.has(path)) and resource.count(path) < 2:
-        yield f"{path} names fewer than two subnets"
+    for path in SUBNET_LISTS[resource.type]:
+        within, _, key = path.rpartition(".")
+        for block in resource.blocks(within):
+            # At the top its absence says that the resource takes none, as a gateway endpoint.
+            if (within or block.has(key)) and block.count(key) < 2:
+                yield f"{path} names fewer than two subnets"
 
 
 def _private_subnets(zones: int) -> list[Example]:
@@ -216,20 +239,40 @@ def _private_subnets(zones: int) -> list[Example]:
     "vpc-two-zones",
     subjects=[VPC],
     severity=Severity.MEDIUM,
-    title="A VPC has subnets in at least two availability zones.",
+    title="A VPC has private subnets in at least two availability zones.",
     why="One zone is one building; VPC endpoints and Studio need more than one to survive it.",
-    fix="add subnets in another availability zone",
-    bad=[_private_subnets(1), [Example(VPC, {"cidrBlock": "10.0.0.0/16"}, "vpc")]],
+    fix="add private subnets in another availability zone",
+    bad=[
+        _private_subnets(1),
+        [Example(VPC, {"cidrBlock": "10.0.0.0/16"}, "vpc")],
+        [
+            *_private_subnets(1),
+            Example(
+                SUBNET,
+                {
+                    "vpcId": "${vpc.id}",
+                    "availabilityZone": "eu-west-1b",
+                    "mapPublicIpOnLaunch": True,
+                },
+                "vpc-public",
+            ),
+        ],
+    ],
     good=[_private_subnets(2)],
 )
 def _vpc_two_zones(vpc: Resource, stack: Stack, _options: Options) -> Iterator[str]:
-    own = [subnet for subnet in stack.of(SUBNET) if stack.refers(subnet, "vpcId", vpc)]
+    own = [
+        subnet
+        for subnet in stack.of(SUBNET)
+        if stack.refers(subnet, "vpcId", vpc) and not _is_public(subnet, stack)
+    ]
     zones = {
         subnet.get("availabilityZone") or subnet.get("availabilityZoneId") or subnet.name
         for subnet in own
     }
     if len(zones) < 2:
-        yield f"its subnets lie in fewer than two availability zones ({listed(zones) or 'none'})"
+        where = listed(zones) or "none"
+        yield f"its private subnets lie in fewer than two availability zones ({where})"
 
 
 @FAMILY.resource(
@@ -282,7 +325,24 @@ def _vpc_flow_logs(vpc: Resource, stack: Stack, _options: Options) -> Iterator[s
         yield "no flow log records all of its traffic"
 
 
-_EVERYWHERE = frozenset({"0.0.0.0/0", "::/0"})
+_LOCAL = (ipaddress.IPv6Network("fc00::/7"), ipaddress.IPv6Network("fe80::/10"))
+"""Addresses of one's own networks alone. Source: IANA IPv6 special-purpose address registry."""
+
+_BROADEST = {4: 8, 6: 16}
+"""IP version -> shortest prefix that a company's own block may have; a broader one of public
+addresses lets in strangers, also when the world is written as its two halves."""
+
+
+def _open(cidr: str) -> bool:
+    """Whether a block of addresses holds strangers' ones; what is no block is taken for open."""
+    try:
+        block = ipaddress.ip_network(cidr, strict=False)
+    except ValueError:
+        return True
+    local = isinstance(block, ipaddress.IPv6Network) and any(map(block.subnet_of, _LOCAL))
+    return block.prefixlen < _BROADEST[block.version] and not local
+
+
 DEFAULT_SECURITY_GROUP = "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup"
 SECURITY_GROUP_RULE = "aws:ec2/securityGroupRule:SecurityGroupRule"
 INGRESS_RULE = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
@@ -308,7 +368,7 @@ INGRESS_RULE = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
 )
 def _no_open_ingress(resource: Resource, _options: Options) -> Iterator[str]:
     for cidr in _ingress(resource):
-        if cidr in _EVERYWHERE:
+        if _open(cidr):
             yield f"ingress is open to {cidr}"
 
 
@@ -420,9 +480,9 @@ _PUBLIC = [
 
 @FAMILY.stack(
     "ml-not-in-public-subnets",
-    subjects=[DOMAIN, NOTEBOOK, VPC_ENDPOINT],
+    subjects=tuple(_SUBNETS),
     severity=Severity.HIGH,
-    title="ML workloads do not lie in subnets that the internet can reach.",
+    title="What runs in the VPC does not lie in subnets that the internet can reach.",
     why="A public subnet is one address away from being reachable.",
     fix="name private subnets",
     bad=[
@@ -431,15 +491,18 @@ _PUBLIC = [
             Example(SUBNET, {"mapPublicIpOnLaunch": True}, "public"),
             Example(NOTEBOOK, {"subnetId": "${public.id}"}, "notebook"),
         ],
+        [*_PUBLIC, Example(MODEL, {"vpcConfig": {"subnets": ["${public.id}"]}}, "model")],
     ],
-    good=[[*_PUBLIC, Example(DOMAIN, {"subnetIds": ["${private.id}"]}, "studio")]],
+    good=[
+        [*_PUBLIC, Example(DOMAIN, {"subnetIds": ["${private.id}"]}, "studio")],
+        [*_PUBLIC, Example(MODEL, {"vpcConfig": {"subnets": ["${private.id}"]}}, "model")],
+    ],
 )
 def _not_in_public_subnets(workload: Resource, stack: Stack, _options: Options) -> Iterator[str]:
-    key = "subnetId" if workload.type == NOTEBOOK else "subnetIds"
-    if not workload.has(key):
-        return
     for subnet in stack.of(SUBNET):
-        if stack.refers(workload, key, subnet) and _is_public(subnet, stack):
+        if not any(stack.refers(workload, path, subnet) for path in _SUBNETS[workload.type]):
+            continue
+        if _is_public(subnet, stack):
             yield f"it lies in subnet {subnet.name}, which the internet can reach"
 
 
@@ -464,7 +527,7 @@ def _is_public(subnet: Resource, stack: Stack) -> bool:
 def _to_internet(route: Block) -> bool:
     # A default route by gatewayId can only lead to an internet gateway or a virtual private one.
     cidrs = [route.get(key) for key in ("cidrBlock", "destinationCidrBlock") if route.has(key)]
-    return any(cidr in _EVERYWHERE for cidr in cidrs) and route.has("gatewayId")
+    return any(_open(cidr) for cidr in cidrs) and route.has("gatewayId")
 
 
 FUNCTION_URL = "aws:lambda/functionUrl:FunctionUrl"

@@ -7,6 +7,7 @@ from typing import Final
 TAGGABLE: Final = frozenset(
     {
         "aws:accessanalyzer/analyzer:Analyzer",
+        "aws:appautoscaling/target:Target",
         "aws:athena/dataCatalog:DataCatalog",
         "aws:athena/workgroup:Workgroup",
         "aws:backup/vault:Vault",
@@ -50,8 +51,11 @@ TAGGABLE: Final = frozenset(
         "aws:iam/user:User",
         "aws:kinesis/stream:Stream",
         "aws:kms/key:Key",
+        "aws:lambda/eventSourceMapping:EventSourceMapping",
         "aws:lambda/function:Function",
+        "aws:ram/resourceShare:ResourceShare",
         "aws:s3/bucket:Bucket",
+        "aws:s3/bucketObjectv2:BucketObjectv2",
         "aws:sagemaker/app:App",
         "aws:sagemaker/codeRepository:CodeRepository",
         "aws:sagemaker/dataQualityJobDefinition:DataQualityJobDefinition",

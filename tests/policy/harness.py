@@ -10,6 +10,7 @@ from typing import Any
 
 from mlops_policy.model import Example, ResourceRule, Rule, StackRule
 from mlops_policy.pack import policy
+from mlops_policy.registry import RULES
 from pulumi_policy import (
     PolicyCustomTimeouts,
     PolicyProviderResource,
@@ -66,6 +67,28 @@ def run(
     except _NotApplicableError as reason:
         outcome.put_off = reason.reason or ""
     return outcome
+
+
+BY_THE_PROVIDER = {"required-tags"}
+"""Kept by the provider's default tags, which mocks do not apply."""
+
+
+def judged(resources: Iterable[Example]) -> tuple[int, list[str]]:
+    """What the rules on single resources say of a program, as the engine will judge it.
+
+    Returns:
+        How many judgements there were, and the violations.
+    """
+    examined = list(resources)
+    count, violations = 0, []
+    for rule in RULES:
+        if not isinstance(rule, ResourceRule) or rule.name in BY_THE_PROVIDER:
+            continue
+        for resource in examined:
+            outcome = run(rule, resource)
+            count += outcome.put_off is None
+            violations += [f"{rule.name}: {text}" for text in outcome.violations]
+    return count, violations
 
 
 def examples(rule: Rule, kind: str) -> list[Any]:

@@ -97,11 +97,3 @@ def is_block(token: str, path: str) -> bool:
     for part in path.split("."):
         kind = inputs(kind)[part] if kind else None
     return kind is not None
-
-
-def token(module: str, name: str) -> str | None:
-    """Type of the resource class ``pulumi_aws.<module>.<name>``; None when it is none."""
-    resource = getattr(importlib.import_module(f"pulumi_aws.{module}"), name, None)
-    if not isinstance(resource, type) or not issubclass(resource, pulumi.CustomResource):
-        return None
-    return f"aws:{module.rstrip('_')}/{name[0].lower()}{name[1:]}:{name}"

@@ -51,6 +51,10 @@ def test_a_condition_on_the_caller_binds(condition: dict[str, Any]) -> None:
         {"ArnLike": {"aws:SourceArn": "arn:aws:s3:::*"}},
         {"ArnLike": {"aws:SourceArn": "arn:*"}},
         {"StringLike": {"aws:PrincipalArn": "*"}},
+        {"StringLike": {"aws:PrincipalArn": "*:role/deployer"}},
+        {"StringLike": {"aws:PrincipalArn": "ar*"}},
+        {"StringLike": {"aws:PrincipalAccount": "1*"}},
+        {"StringLike": {"aws:SourceVpce": "vpce-*"}},
         {"StringEquals": {"aws:PrincipalOrgID": []}},
         {"Null": {"aws:PrincipalOrgID": "false"}},
     ],
@@ -104,7 +108,15 @@ PLAIN = {"Bool": {"aws:SecureTransport": "false"}}
             "aws:SecureTransport": False}}}, True),
         ({"Resource": f"{BUCKET}/*"}, False),
         ({"Resource": BUCKET}, False),
+        ({"Resource": f"{BUCKET}*"}, True),
+        ({"Resource": [BUCKET, f"{BUCKET}/inbox/*"]}, False),
+        ({"Resource": [BUCKET, f"{BUCKET}/????*"]}, False),
+        ({"Resource": [BUCKET, f"{BUCKET}/*", "arn:aws:s3:::other/*"]}, False),
         ({"Resource": "*", "Action": "s3:GetObject"}, False),
+        ({"Resource": "*", "Action": "s3:List*"}, False),
+        ({"Resource": "*", "Action": "s3:GetObjectTagg*"}, False),
+        ({"Resource": "*", "Action": "kms:*"}, False),
+        ({"Resource": "*", "Action": [], "NotAction": "s3:GetObject"}, False),
         ({"Resource": "*", "Principal": {"AWS": "arn:aws:iam::111122223333:root"}}, False),
         ({"Resource": "*", "Effect": "Allow"}, False),
         ({"Resource": "*", "Condition": {**PLAIN, "StringEquals": {"aws:RequestTag/a": "b"}}},
@@ -121,7 +133,7 @@ def test_tls_is_enforced_only_by_a_whole_deny(elements: dict[str, Any], enforced
         **elements,
     }
 
-    assert iam.parse({"Statement": [statement]}).tls_only is enforced
+    assert iam.parse({"Statement": [statement]}).tls_only(f"s3:{iam.ANY}") is enforced
 
 
 @pytest.mark.parametrize(

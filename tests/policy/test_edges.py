@@ -17,6 +17,8 @@ ROLE = "aws:iam/role:Role"
 DOMAIN = "aws:sagemaker/domain:Domain"
 BUCKET_POLICY = "aws:s3/bucketPolicy:BucketPolicy"
 ENDPOINTS = "aws:sagemaker/endpointConfiguration:EndpointConfiguration"
+SCHEDULE = "aws:sagemaker/monitoringSchedule:MonitoringSchedule"
+TUNING = "aws:sagemaker/hyperParameterTuningJob:HyperParameterTuningJob"
 KEY_ARN = "arn:aws:kms:eu-west-1:111122223333:key/1"
 
 
@@ -24,12 +26,40 @@ def allow(**elements: Any) -> str:
     return document({"Sid": "S", "Effect": "Allow", "Resource": "*", **elements})
 
 
+TO_SAGEMAKER = {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
+BUCKET = "arn:aws:s3:::acme-data"
+PLAIN_TEXT: dict[str, Any] = {
+    "Effect": "Deny",
+    "Principal": "*",
+    "Action": "s3:*",
+    "Resource": [BUCKET, f"{BUCKET}/*"],
+    "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+}
+
 REFUSED = [
     # A policy may also be given as an object; the provider renders it.
     ("no-administrator-policy", IAM_POLICY,
      {"policy": {"Statement": [{"Effect": "Allow", "Action": ["*"], "Resource": ["*"]}]}}),
     ("no-administrator-policy", IAM_POLICY, {"policy": allow(Action="*:*")}),
     ("no-administrator-policy", IAM_POLICY, {"policy": "not a document"}),
+    *[("no-administrator-policy", IAM_POLICY, {"policy": allow(Action="*", Resource=resource)})
+      for resource in ("**", "?*", "arn:*", "arn:aws:*", "arn:aws:*:*:*:*",
+                       "arn:aws:*:eu-west-1:111122223333:*")],
+    *[("no-administrator-policy", IAM_POLICY, {"policy": allow(Action=action)})
+      for action in ("**", "?*", "??*", "**:*", "*:?*")],
+    *[("pass-role-bounded", IAM_POLICY,
+       {"policy": allow(Action="iam:PassRole", Resource=resource, Condition=TO_SAGEMAKER)})
+      for resource in ("arn:aws:iam::111122223333:role/?*", "arn:aws:iam::*:role/**",
+                       "arn:aws:iam::1*", "arn:aws:iam::111122223333:r*", "arn:*:role/*",
+                       "arn:aws:i*")],
+    ("pass-role-bounded", IAM_POLICY,
+     {"policy": allow(Action="iam:PassRole", Resource="arn:aws:iam::111122223333:role/jobs",
+                      Condition={"StringLike": {"iam:PassedToService": "*.amazonaws.com"}})}),
+    ("no-privilege-escalation", IAM_POLICY,
+     {"policy": allow(Action="iam:PutRolePolicy", Resource="arn:aws:iam::1*")}),
+    *[("role-boundary", ROLE, {"permissionsBoundary": f"arn:{partition}:iam::aws:policy/{name}"})
+      for partition, name in (("aws", "AdministratorAccess"),
+                              ("aws-cn", "job-function/SystemAdministrator"))],
     ("pass-role-bounded", IAM_POLICY, {"policy": allow(Action="iam:Pass*")}),
     ("pass-role-bounded", IAM_POLICY,
      {"policy": allow(Action="iam:PassRole", Resource="arn:aws:iam::111122223333:role/*",
@@ -61,14 +91,39 @@ REFUSED = [
      {"kmsKeyId": KEY_ARN,
       "defaultUserSettings": {"sharingSettings": {"notebookOutputOption": "Allowed"}}}),
     ("two-subnets", DOMAIN, {"subnetIds": [UNKNOWN]}),
-    ("workloads-in-vpc", "aws:sagemaker/monitoringSchedule:MonitoringSchedule",
+    ("two-subnets", TUNING,
+     {"trainingJobDefinition": {"vpcConfig": {"subnets": [UNKNOWN]}}}),
+    ("two-subnets", SCHEDULE,
+     {"monitoringScheduleConfig": {"monitoringJobDefinition":
+      {"networkConfig": {"vpcConfig": {"subnets": ["subnet-1"]}}}}}),
+    ("workloads-in-vpc", SCHEDULE,
      {"monitoringScheduleConfig": {"monitoringJobDefinition": {"roleArn": UNKNOWN}}}),
     ("public-access-blocked", "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock",
      {"bucket": UNKNOWN, "blockPublicAcls": True}),
     ("required-tags", "aws:s3/bucket:Bucket", {"bucket": UNKNOWN, "tags": {"owner": UNKNOWN}}),
     ("no-open-ingress", "aws:ec2/securityGroup:SecurityGroup",
      {"ingress": [{"cidrBlocks": ["10.0.0.0/8"]}, {"cidrBlocks": ["10.0.0.0/8", "0.0.0.0/0"]}]}),
+    *[("no-open-ingress", "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule", {key: cidr})
+      for key, cidr in (("cidrIpv4", "0.0.0.0/1"), ("cidrIpv4", "128.0.0.0/1"),
+                        ("cidrIpv4", "10.0.0.0/7"), ("cidrIpv6", "8000::/1"),
+                        ("cidrIpv6", "2000::/3"), ("cidrIpv4", "everybody"))],
+    ("no-open-ingress", "aws:ec2/securityGroup:SecurityGroup",
+     {"ingress": [{"cidrBlocks": ["0.0.0.0/1", "128.0.0.0/1"]}]}),
     ("no-whole-service", IAM_POLICY, {"policy": allow(Action=["S3:*", "ec2:Describe*"])}),
+    *[("no-whole-service", IAM_POLICY, {"policy": allow(Action=action, Resource=resource)})
+      for action, resource in (("iam:?*", "*"), ("i*", "*"), ("iam:*", "arn:aws:iam::1*"),
+                               ("s3:*", "arn:aws:s3:::*"), ("*", "arn:aws:kms:*:*:*"))],
+    *[("no-whole-service", IAM_POLICY, {"policy": allow(Action="iam:*", Condition=condition)})
+      for condition in ({"Bool": {"aws:SecureTransport": "true"}},
+                        {"StringEquals": {"aws:PrincipalOrgID": "o-example1234"}},
+                        {"StringNotEquals": {"aws:ResourceAccount": "111122223333"}},
+                        {"StringEquals": {"s3:prefix": "a"}})],
+    *[("tls-only", BUCKET_POLICY, {"policy": document({**PLAIN_TEXT, **changed})})
+      for changed in ({"Action": "s3:List*"}, {"Action": "s3:GetObjectTagg*"},
+                      {"Action": "sns:Publish"}, {"Action": "sqs:*"},
+                      {"Resource": [BUCKET, f"{BUCKET}/inbox/*"]})],
+    ("tls-only", "aws:sqs/queuePolicy:QueuePolicy",
+     {"policy": document({**PLAIN_TEXT, "Action": "sqs:Send*", "Resource": "*"})}),
     ("trust-bounded", ROLE,
      {"assumeRolePolicy": document({"Effect": "Allow", "Action": "sts:AssumeRole",
       "NotPrincipal": {"AWS": "111122223333"}})}),
@@ -83,12 +138,36 @@ REFUSED = [
     ("instance-types", "aws:sagemaker/pipeline:Pipeline",
      {"pipelineDefinition": json.dumps({"Steps": [{"Name": "T", "Type": "Training", "Arguments":
       {"ResourceConfig": {"InstanceType": "ml.p5.48xlarge"}}}]})}),
+    ("instance-types", TUNING,
+     {"trainingJobDefinition": {"resourceConfig": {"instanceType": "ml.p5.48xlarge"}}}),
+    ("instance-types", TUNING,
+     {"trainingJobDefinitions": [
+         {"resourceConfig": {"instanceType": "ml.m5.large"}},
+         {"hyperParameterTuningResourceConfig":
+          {"instanceConfigs": [{"instanceType": "ml.p5.48xlarge"}]}}]}),
+    ("instance-types", "aws:sagemaker/trainingJob:TrainingJob",
+     {"resourceConfig": {"instanceGroups": [{"instanceType": "ml.p5.48xlarge"}]}}),
     ("endpoint-policy-bounded", "aws:ec2/vpcEndpoint:VpcEndpoint",
      {"policy": allow(Action="s3:*", Principal="*",
                       Condition={"StringEqualsIfExists": {"aws:PrincipalOrgID": "o-1"}})}),
 ]  # fmt: skip
 
 ACCEPTED = [
+    # Not what a service is held to be, but roles of a team's own, and a bucket's objects.
+    ("pass-role-bounded", IAM_POLICY,
+     {"policy": allow(Action=["iam:PassRole", "s3:GetObject"], Condition=TO_SAGEMAKER,
+                      Resource=["arn:aws:iam::111122223333:role/team/*", "arn:aws:s3:::acme/*",
+                                "arn:aws:iam::*:role/acme-*", "arn:aws:iam::*:user/*"])}),
+    ("no-whole-service", IAM_POLICY,
+     {"policy": allow(Action="s3:*", Resource=["arn:aws:s3:::acme-*", "arn:aws:s3:::acme/*"])}),
+    ("no-administrator-policy", IAM_POLICY,
+     {"policy": allow(Action="*", Resource="arn:aws:s3:::*")}),
+    *[("no-open-ingress", "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule", {key: cidr})
+      for key, cidr in (("cidrIpv4", "10.0.0.0/8"), ("cidrIpv4", "192.0.0.0/8"),
+                        ("cidrIpv6", "fc00::/7"), ("cidrIpv6", "2001:db8::/32"))],
+    ("tls-only", "aws:sns/topicPolicy:TopicPolicy",
+     {"policy": document({**PLAIN_TEXT, "Action": "sns:Publish", "Resource": "*"})}),
+    ("tls-only", BUCKET_POLICY, {"policy": document({**PLAIN_TEXT, "Action": "*"})}),
     ("pass-role-bounded", IAM_POLICY, {"policy": allow(Action=["iam:Get*", "s3:*"])}),
     ("no-whole-service", IAM_POLICY,
      {"policy": allow(Action="kms:*",
@@ -103,7 +182,6 @@ ACCEPTED = [
     ("sagemaker-customer-key", DOMAIN,
      {"kmsKeyId": UNKNOWN,
       "defaultUserSettings": {"sharingSettings": {"notebookOutputOption": "Disabled"}}}),
-    ("role-boundary", ROLE, {"permissionsBoundary": UNKNOWN}),
     ("function-permission-bounded", "aws:lambda/permission:Permission",
      {"principal": "arn:aws:iam::111122223333:role/pipeline"}),
     ("instance-types", "aws:sagemaker/pipeline:Pipeline",
@@ -113,6 +191,9 @@ ACCEPTED = [
      {"assumeRolePolicy": document({"Effect": "Allow", "Action": "sts:AssumeRoleWithSAML",
       "Principal": {"Federated": "arn:aws:iam::111122223333:saml-provider/company"}})}),
     ("two-subnets", DOMAIN, {"subnetIds": [UNKNOWN, UNKNOWN]}),
+    ("two-subnets", TUNING, {"trainingJobDefinition": {"definitionName": "alone"}}),
+    ("instance-types", TUNING,
+     {"trainingJobDefinition": {"resourceConfig": {"instanceType": "ml.m5.large"}}}),
     ("key-policy-present", "aws:kms/key:Key", {"policy": UNKNOWN}),
     ("required-tags", "aws:s3/bucket:Bucket",
      {"tags": {"owner": UNKNOWN, "cost-centre": UNKNOWN, "environment": UNKNOWN}}),
@@ -126,12 +207,14 @@ ACCEPTED = [
 ]  # fmt: skip
 
 PUT_OFF = [
+    ("role-boundary", ROLE, {"permissionsBoundary": UNKNOWN}),
     ("tls-only", BUCKET_POLICY, {"policy": UNKNOWN}),
     ("studio-vpc-only", DOMAIN, {"appNetworkAccessType": UNKNOWN}),
     ("no-administrator-policy", ROLE, {"inlinePolicies": [{"policy": UNKNOWN}]}),
     ("required-tags", "aws:s3/bucket:Bucket", {"tags": UNKNOWN}),
     ("pipeline-jobs-in-vpc", "aws:sagemaker/pipeline:Pipeline", {"pipelineDefinition": UNKNOWN}),
     ("two-subnets", DOMAIN, {"subnetIds": UNKNOWN}),
+    ("instance-types", TUNING, {"trainingJobDefinition": UNKNOWN}),
     ("workloads-in-vpc", "aws:sagemaker/dataQualityJobDefinition:DataQualityJobDefinition",
      {"networkConfig": UNKNOWN}),
 ]  # fmt: skip

@@ -17,6 +17,12 @@ from typing import Any
 
 import pytest
 from mlops_policy.registry import RULES
+from pulumi import automation as auto
+
+from automation import policies
+from automation.runs import StackRun, run_stack
+from components import settings
+from components.naming import ENVIRONMENTS
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(180)]
@@ -181,6 +187,87 @@ def test_the_configuration_reaches_the_rules(project: Project) -> None:
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
+def test_a_platforms_settings_configure_the_pack(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configuration = "aws:sagemaker/endpointConfiguration:EndpointConfiguration"
+    project.write(
+        # No region of the pack's defaults, and a type that only these allow.
+        key=(KEY, {"region": "eu-south-1", "tags": TAGS}, []),
+        model=(configuration, {"productionVariants": [{"instanceType": "ml.m5.4xlarge"}]}, []),
+    )
+    platform = settings.parse(
+        "dev",
+        {
+            "region": "eu-south-1",
+            "organization": {"accounts": dict.fromkeys(ENVIRONMENTS, "1" * 12)},
+            "tags": {"owner": "ml", "cost_centre": "1"},
+            "policies": {"required-tags": "disabled"},
+        },
+    )
+    monkeypatch.setenv("PATH", project.env["PATH"])
+    stack = auto.select_stack(
+        "dev",
+        work_dir=str(project.folder),
+        opts=auto.LocalWorkspaceOptions(env_vars=project.env),
+    )
+
+    run = run_stack(
+        stack,
+        "preview",
+        progress=lambda *_: None,
+        policy_packs=[str(project.folder / "pack")],
+        policy_pack_configs=[policies.write("dev", policies.configuration([platform]))],
+    )
+
+    broken = {violation.policy for violation in run.violations}
+    assert "instance-types" in broken
+    assert not broken & {"allowed-regions", "required-tags"}
+
+
+def test_an_update_that_breaks_a_rule_about_the_stack_makes_nothing(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine judges such a rule once all is made; the preview before it judges it in time."""
+    project.write(
+        network=("aws:ec2/vpc:Vpc", {"enableDnsHostnames": True, "tags": TAGS}, []),
+        key=(KEY, {"policy": '{"Statement": []}', "tags": TAGS}, []),
+    )
+    monkeypatch.setenv("PATH", project.env["PATH"])
+    stack = auto.select_stack(
+        "dev",
+        work_dir=str(project.folder),
+        opts=auto.LocalWorkspaceOptions(env_vars=project.env),
+    )
+
+    def up(*, previewed: bool) -> tuple[StackRun, set[str]]:
+        run = run_stack(
+            stack,
+            "up",
+            progress=lambda *_: None,
+            policy_packs=[str(project.folder / "pack")],
+            previewed=previewed,
+        )
+        held = stack.export_stack().deployment or {}
+        return run, {resource["type"] for resource in held.get("resources") or []}
+
+    stopped, there = up(previewed=True)
+    assert not stopped.ok
+    assert "vpc-flow-logs" in {violation.policy for violation in stopped.violations}
+    assert "nothing was made" in stopped.note
+    assert not {KEY, "aws:ec2/vpc:Vpc"} & there
+
+    late, there = up(previewed=False)
+    assert not late.ok
+    assert {KEY, "aws:ec2/vpc:Vpc"} <= there
+
+    project.write(key=(KEY, {"policy": '{"Statement": []}', "tags": TAGS}, []))
+    kept, there = up(previewed=True)
+    assert (kept.ok, kept.note) == (True, "")
+    assert KEY in there
+    assert "aws:ec2/vpc:Vpc" not in there
+
+
 def test_starting_the_pack_loads_nothing_but_the_policy_sdk() -> None:
     """It is started in every preview: the provider's SDK alone would add seconds."""
     code = (
@@ -193,3 +280,24 @@ def test_starting_the_pack_loads_nothing_but_the_policy_sdk() -> None:
     )
 
     assert ran.stdout.split() == [str(len(RULES))]
+
+
+def test_other_packs_install_it(tmp_path: Path) -> None:
+    source = shutil.copytree(
+        ROOT / "policy", tmp_path / "policy", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    installed = tmp_path / "installed"
+    offline = ("--no-index", "--no-deps", "--no-build-isolation", "--quiet")
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", *offline, "--target", installed, source],
+        check=True,
+    )
+    code = "import mlops_policy; print(len(mlops_policy.policies()), mlops_policy.__file__)"
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(installed)},
+        capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    count, file = ran.stdout.split()
+    assert int(count) == len(RULES)
+    assert Path(file).is_relative_to(installed)
