@@ -30,7 +30,8 @@ Environment:
 ``IMAGE_REPOSITORY``     What takes the source prefix's place in names of the hub's image
                          repositories: ``acme-governance-``. A repository must exist.
 ``GROUP_POLICY``         Resource policy of central groups that have none, ``${Group}`` standing for
-                         the group's name. Optional, default none.
+                         the group's name, ``${Project}`` for what of it follows ``GROUP_PREFIX``.
+                         Optional, default none.
 ``GROUP_TAGS``           JSON object, tags of groups and cards that the function makes. Optional.
 ``CARD_OWNER``           Owner in the cards of models that name none. Optional.
 ``LEASE_SECONDS``        How long a delivery holds a version; more than the function's timeout.
@@ -57,6 +58,7 @@ import boto3
 from .aws import Clients
 from .events import APPROVED, Refused, read_notice
 from .ledger import Ledger
+from .outcomes import OUTCOMES, Fate, Outcome
 from .promote import Progress, Promoter, Result
 from .settings import Settings, read_settings
 
@@ -112,25 +114,23 @@ class Worker:
             result = self._promote(record, progress)
         except Refused as refusal:
             progress.source_arn = refusal.source_arn or progress.source_arn
-            return self._give_up(record, progress, "refused", str(refusal))
+            return self._give_up(record, progress, Outcome.REFUSED, str(refusal))
         except Exception as error:
             cause = f"{type(error).__name__}: {error}"
             receives = int(record.get("attributes", {}).get("ApproximateReceiveCount", "1"))
             if receives >= self.settings.max_receives:
-                return self._give_up(record, progress, "given-up", cause)
-            self._tell(record, progress, "retried", cause=cause, receives=receives)
-            return False
-        self._tell(record, progress, result.outcome, central=result.central_arn)
-        return True
+                return self._give_up(record, progress, Outcome.GIVEN_UP, cause)
+            return self._tell(record, progress, Outcome.RETRIED, cause=cause, receives=receives)
+        return self._tell(record, progress, result.outcome, central=result.central_arn)
 
     def _promote(self, record: Message, progress: Progress) -> Result:
         notice = read_notice(str(record["body"]), self.settings.region)
         progress.source_arn = notice.source.arn
         if notice.status != APPROVED:
-            return Result("ignored")
+            return Result(Outcome.IGNORED)
         return self.promoter.promote(notice.source, progress)
 
-    def _give_up(self, record: Message, progress: Progress, outcome: str, cause: str) -> bool:
+    def _give_up(self, record: Message, progress: Progress, outcome: Outcome, cause: str) -> bool:
         """Sends a message to the dead-letter queue; whether that worked."""
         attributes = {
             "Cause": cause,
@@ -148,14 +148,14 @@ class Worker:
             )
         except Exception as error:
             told = f"{cause} (dead-letter queue: {type(error).__name__}: {error})"
-            self._tell(record, progress, "retried", cause=told)
-            return False
-        self._tell(record, progress, outcome, cause=cause)
-        return True
+            return self._tell(record, progress, Outcome.RETRIED, cause=told)
+        return self._tell(record, progress, outcome, cause=cause)
 
-    def _tell(self, record: Message, progress: Progress, outcome: str, **more: Any) -> None:
+    def _tell(self, record: Message, progress: Progress, outcome: Outcome, **more: Any) -> bool:
+        """Logs an outcome; whether it deals with the message."""
+        fate = OUTCOMES[outcome].fate
         self.log(
-            level="ERROR" if outcome in ("refused", "given-up") else "INFO",
+            level="ERROR" if fate is Fate.DEAD else "INFO",
             outcome=outcome,
             step=progress.step,
             source=progress.source_arn,
@@ -163,6 +163,7 @@ class Worker:
             **progress.counts,
             **more,
         )
+        return fate is not Fate.AGAIN
 
 
 def _attribute(text: str) -> str:

@@ -18,9 +18,9 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from .aws import error_code
+from .outcomes import Outcome
 
 KEY = "SourceModelPackageArn"
-PROMOTED = "promoted"
 
 
 class Busy(Exception):  # noqa: N818 - the queue tries again; nothing is wrong
@@ -92,7 +92,7 @@ class Ledger:
                     ":one": {"N": "1"},
                     ":worker": {"S": uuid.uuid4().hex},
                     ":working": {"S": "working"},
-                    ":promoted": {"S": PROMOTED},
+                    ":promoted": {"S": Outcome.PROMOTED},
                 },
                 ReturnValues="ALL_NEW",
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
@@ -102,7 +102,7 @@ class Ledger:
                 raise
             response: dict[str, Any] = dict(error.response)
             item: dict[str, Any] = response.get("Item", {})
-            if item.get("Outcome", {}).get("S") == PROMOTED:
+            if item.get("Outcome", {}).get("S") == Outcome.PROMOTED:
                 return _claim(source_arn, item, done=True)
             raise Busy(f"Another delivery is promoting {source_arn}.") from error
         return _claim(source_arn, answer["Attributes"])
@@ -138,7 +138,7 @@ class Ledger:
             claim,
             {
                 "LeaseUntil": 0,
-                "Outcome": PROMOTED,
+                "Outcome": Outcome.PROMOTED,
                 "Cause": "",
                 "CentralModelPackageArn": central_arn,
                 "ModelCardName": card_name,

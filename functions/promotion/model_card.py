@@ -22,6 +22,8 @@ Json = dict[str, Any]
 _NAME_MAX = 63  # of a model card's name, in SageMaker's API
 _CONTENT_MAX = 100_000  # characters of a card's content
 _METRICS_PER_GROUP = 50
+_DATASETS = 15
+_PARAMETERS = 100
 _GROUPS_PER_REPORT = 20
 _RATINGS = ("High", "Medium", "Low", "Unknown")
 
@@ -314,6 +316,85 @@ def _named(name: str, value: Any) -> Json | None:
     return None
 
 
+def training_job_details(job: Mapping[str, Any]) -> Json:
+    """What a card says of the job that trained a model.
+
+    Args:
+        job: As ``DescribeTrainingJob`` tells it.
+    """
+    channels: list[Mapping[str, Any]] = job.get("InputDataConfig") or []
+    places = (channel.get("DataSource", {}).get("S3DataSource", {}) for channel in channels)
+    datasets = [str(place["S3Uri"])[:1024] for place in places if place.get("S3Uri")]
+    image = (job.get("AlgorithmSpecification") or {}).get("TrainingImage")
+    parameters: Mapping[str, str] = job.get("HyperParameters") or {}
+    metrics = [
+        {"name": str(metric["MetricName"])[:255], "value": float(metric["Value"])}
+        for metric in job.get("FinalMetricDataList") or []
+        # JSON has no other numbers.
+        if math.isfinite(float(metric["Value"]))
+    ]
+    told: Json = {
+        "training_arn": str(job["TrainingJobArn"])[:1024],
+        "training_datasets": datasets[:_DATASETS],
+        "training_environment": {"container_image": [image[:1024]] if image else []},
+        "training_metrics": metrics[:_METRICS_PER_GROUP],
+        "hyper_parameters": [
+            {"name": name[:255], "value": value[:1024]}
+            for name, value in sorted(parameters.items())
+        ][:_PARAMETERS],
+    }
+    return {name: value for name, value in told.items() if value}
+
+
+def merged(standing: str, made: str) -> str:
+    """A standing card with what it does not say yet; the same text when nothing is missing.
+
+    Where both say something, the standing card keeps it: people and the approvals of deployments
+    write there too, and a promotion may be repeated after them. The exception is where a version
+    comes from (``custom_details`` that the function writes), which is no matter of opinion.
+
+    Args:
+        standing: The content that the card has.
+        made: The content that the function would make it with.
+    """
+    try:
+        before: Any = json.loads(standing)
+    except ValueError:
+        return standing
+    if not isinstance(before, dict):
+        return standing
+    known = cast(Json, before)
+    new: Json = json.loads(made)
+    after = _joined(known, new)
+    information = after.get("additional_information")
+    if isinstance(information, dict):
+        kept = cast(Json, information)
+        details = kept.get("custom_details")
+        facts: Json = new["additional_information"]["custom_details"]
+        if isinstance(details, dict):
+            kept["custom_details"] = {**cast(Json, details), **facts}
+    text = json.dumps(after, sort_keys=True)
+    # A card may be older or newer than the schema known here: it is not made worse.
+    worse = set(violations(after)) - set(violations(known))
+    return standing if after == known or worse or len(text) > _CONTENT_MAX else text
+
+
+def _joined(standing: Json, made: Json) -> Json:
+    """Two objects as one; lists of what has names are joined by them."""
+    found = dict(standing)
+    for name, value in made.items():
+        have = found.get(name)
+        if name not in found:
+            found[name] = value
+        elif isinstance(have, dict) and isinstance(value, dict):
+            found[name] = _joined(cast(Json, have), cast(Json, value))
+        elif name == "evaluation_details" and isinstance(have, list):
+            items = cast(list[Any], have)
+            names = {cast(Json, item).get("name") for item in items if isinstance(item, dict)}
+            found[name] = items + [item for item in value if item["name"] not in names]
+    return found
+
+
 def card_content(
     description: Mapping[str, Any],
     source: Source,
@@ -323,6 +404,7 @@ def card_content(
     images: list[str],
     reports: list[Report],
     owner: str,
+    training: Mapping[str, Any] | None = None,
 ) -> str:
     """The content of a card, as JSON text that satisfies the schema.
 
@@ -335,6 +417,7 @@ def card_content(
         images: Its container images.
         reports: Its metric reports.
         owner: Who owns models that do not say so.
+        training: ``DescribeTrainingJob`` of the job that trained it, where that is known.
     """
     card = _inherited(description)
     metadata: Mapping[str, str] = description.get("CustomerMetadataProperties") or {}
@@ -363,6 +446,13 @@ def card_content(
         if key in central
     )
     _say(card, "training_details", "training_observations", told)
+    if training:
+        section = card.setdefault("training_details", {})
+        # What people add has names of its own there (user_provided_…), and stays.
+        section["training_job_details"] = {
+            **section.get("training_job_details", {}),
+            **training_job_details(training),
+        }
     names = {report.name for report in reports}
     kept = [item for item in card.get("evaluation_details", ()) if item["name"] not in names]
     card["evaluation_details"] = kept + [

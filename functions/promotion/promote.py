@@ -24,11 +24,12 @@ from .artifacts import (
     target_key,
     target_uri,
 )
-from .aws import Clients
+from .aws import Clients, error_code
 from .events import APPROVED, Refused, Source
 from .images import Image, ImageCopier, Placed, containers, read_image
-from .ledger import PROMOTED, Claim, LeaseLost, Ledger
+from .ledger import Claim, LeaseLost, Ledger
 from .model_card import Report, card_content, card_name
+from .outcomes import Outcome
 from .registry import GroupSettings, Registry
 from .settings import Settings
 
@@ -68,12 +69,11 @@ class Result:
     """What came of a promotion.
 
     Attributes:
-        outcome: ``promoted``, ``already-promoted``, ``superseded`` (no longer approved) or ``gone``
-            (deleted).
+        outcome: One that deals with the message.
         central_arn: The central version, where there is one.
     """
 
-    outcome: str
+    outcome: Outcome
     central_arn: str = ""
 
 
@@ -85,6 +85,8 @@ class _Plan:
     group: str
     artifacts: list[Artifact]
     images: dict[tuple[str, str], Image]
+    starter: Mapping[str, Any]
+    training: Mapping[str, Any]
 
 
 class Promoter:
@@ -126,19 +128,22 @@ class Promoter:
         progress.step = "claim"
         claim = self._ledger.claim(source.arn)
         if claim.done:
-            return Result("already-promoted", claim.central_arn)
+            return Result(Outcome.ALREADY_PROMOTED, claim.central_arn)
         try:
             return self._claimed(source, group, claim, progress)
         except LeaseLost:
             raise
+        except Refused as error:
+            # It leaves the queue for good: when its record cannot be written it is tried again.
+            self._ledger.release(claim, Outcome.REFUSED, str(error))
+            raise
         except Exception as error:
-            outcome = "refused" if isinstance(error, Refused) else "failed"
-            self._let_go(claim, outcome, str(error))
+            self._let_go(claim, str(error))
             raise
 
-    def _let_go(self, claim: Claim, outcome: str, cause: str) -> None:
+    def _let_go(self, claim: Claim, cause: str) -> None:
         try:
-            self._ledger.release(claim, outcome, cause)
+            self._ledger.release(claim, "failed", cause)
         except (ClientError, LeaseLost):
             # The lease ends by itself; the error that led here is the one to tell.
             return
@@ -146,10 +151,11 @@ class Promoter:
     def _claimed(self, source: Source, group: str, claim: Claim, progress: Progress) -> Result:
         progress.step = "describe"
         description = self._describe(source)
-        outcome = "gone" if description is None else _unwanted(description)
-        if description is None or outcome:
-            self._ledger.release(claim, outcome)
-            return Result(outcome)
+        if description is None:
+            return self._unpromoted(claim, Outcome.GONE)
+        unwanted = _unwanted(description)
+        if unwanted is not None:
+            return self._unpromoted(claim, unwanted)
         progress.step = "plan"
         plan = self._plan(source, group, description)
         progress.step = "artifacts"
@@ -160,7 +166,9 @@ class Promoter:
         central = Registry(self._clients.own("sagemaker"))
         settings = self._settings
         central.ensure_group(
-            group, source, GroupSettings(settings.group_policy, settings.group_tags)
+            group,
+            source,
+            GroupSettings(settings.group_policy, settings.group_tags, settings.group_prefix),
         )
         progress.step = "registration"
         # Whoever lost the lease while copying must not register.
@@ -175,7 +183,11 @@ class Promoter:
         central.put_card(name, content, settings.models_key_arn, tags)
         progress.step = "record"
         self._ledger.finish(claim, arn, name)
-        return Result(PROMOTED, arn)
+        return Result(Outcome.PROMOTED, arn)
+
+    def _unpromoted(self, claim: Claim, outcome: Outcome) -> Result:
+        self._ledger.release(claim, outcome)
+        return Result(outcome)
 
     def _describe(self, source: Source) -> dict[str, Any] | None:
         client = self._clients.reader(source.account, "sagemaker", source.region)
@@ -207,7 +219,59 @@ class Promoter:
         copier = self._image_copier(source)
         for image in images.values():
             copier.check(image)
-        return _Plan(description, group, artifacts, images)
+        starter = self._starter(source, description)
+        training = self._training(source, description)
+        return _Plan(description, group, artifacts, images, starter, training)
+
+    def _starter(self, source: Source, description: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Who started the pipeline execution that made a version, as SageMaker tells it."""
+        execution = registry.execution_of(description, source)
+        if not execution:
+            return {}
+        client = self._clients.reader(source.account, "sagemaker", source.region)
+        try:
+            told = client.describe_pipeline_execution(PipelineExecutionArn=execution)
+        except ClientError as error:
+            # Not known is no reason to promote nothing: the gate of deployments asks who it was.
+            if registry.missing(error) or error_code(error) == "AccessDeniedException":
+                return {}
+            raise
+        return cast(Mapping[str, Any], told.get("CreatedBy") or {})
+
+    def _training(self, source: Source, description: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The training job that a version's pipeline execution ran for it; empty for none.
+
+        Of several it is the one whose output is a model of the version; of a search, its best one.
+        """
+        execution = registry.execution_of(description, source)
+        if not execution:
+            return {}
+        client = self._clients.reader(source.account, "sagemaker", source.region)
+        specification = {"InferenceSpecification": description.get("InferenceSpecification")}
+        models = {item.uri for item in find_artifacts(specification)}
+        try:
+            pages = client.get_paginator("list_pipeline_execution_steps").paginate(
+                PipelineExecutionArn=execution
+            )
+            names = [
+                name
+                for page in pages
+                for step in page["PipelineExecutionSteps"]
+                if (name := _trained(client, step.get("Metadata") or {}))
+            ]
+            jobs = [client.describe_training_job(TrainingJobName=name) for name in names]
+        except ClientError as error:
+            # As with who started it: a card that says less is no reason to promote nothing.
+            if registry.missing(error) or error_code(error) == "AccessDeniedException":
+                return {}
+            raise
+        made = [
+            job
+            for job in jobs
+            if (job.get("ModelArtifacts") or {}).get("S3ModelArtifacts") in models
+        ]
+        chosen = made or jobs
+        return cast(Mapping[str, Any], chosen[0]) if len(chosen) == 1 else {}
 
     def _copy_artifacts(self, source: Source, plan: _Plan) -> int:
         settings = self._settings
@@ -259,7 +323,9 @@ class Promoter:
         return {
             **version,
             "ModelPackageDescription": registry.central_description(plan.description, source),
-            "CustomerMetadataProperties": registry.central_metadata(plan.description, source),
+            "CustomerMetadataProperties": registry.central_metadata(
+                plan.description, source, plan.starter
+            ),
         }
 
     def _card(
@@ -277,13 +343,14 @@ class Promoter:
             plan.description,
             source,
             central={
-                **registry.central_metadata(plan.description, source),
+                **registry.central_metadata(plan.description, source, plan.starter),
                 "CentralModelPackageArn": central_arn,
             },
             artifacts=[target_uri(item.uri, source, settings.models_bucket) for item in models],
             images=[image.uri for image in placed.values()],
             reports=[self._report(source, name, told) for name, told in _reports(plan.description)],
             owner=settings.card_owner,
+            training=plan.training,
         )
 
     def _report(self, source: Source, name: str, told: Mapping[str, Any]) -> Report:
@@ -306,23 +373,35 @@ class Promoter:
         return Report(name, uri, content)
 
 
-def _unwanted(description: Mapping[str, Any]) -> str:
-    """Why a version is not promoted now; empty when it is.
+def _trained(client: Any, step: Mapping[str, Any]) -> str:
+    """The training job of a pipeline's step, from its metadata; empty for none."""
+    if arn := (step.get("TrainingJob") or {}).get("Arn"):
+        return str(arn).rpartition("/")[2]
+    if arn := (step.get("TuningJob") or {}).get("Arn"):
+        search = client.describe_hyper_parameter_tuning_job(
+            HyperParameterTuningJobName=str(arn).rpartition("/")[2]
+        )
+        return str((search.get("BestTrainingJob") or {}).get("TrainingJobName") or "")
+    return ""
+
+
+def _unwanted(description: Mapping[str, Any]) -> Outcome | None:
+    """Why a version is not promoted now; None when it is.
 
     Raises:
         NotReadyError: It may be, later.
         Refused: It failed.
     """
     if description.get("ModelApprovalStatus") != APPROVED:
-        return "superseded"
+        return Outcome.SUPERSEDED
     status = description.get("ModelPackageStatus")
     if status == "Deleting":
-        return "gone"
+        return Outcome.GONE
     if status == "Failed":
         raise Refused("The version is approved, but SageMaker could not complete it.")
     if status != "Completed":
         raise NotReadyError(f"The version is {status}, not Completed.")
-    return ""
+    return None
 
 
 def _reports(description: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:

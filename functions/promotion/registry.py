@@ -18,9 +18,15 @@ from botocore.exceptions import ClientError
 
 from .aws import error_code, error_message
 from .events import Refused, Source
+from .identity import describe_user
+from .model_card import merged
 
 SOURCE_KEY = "SourceModelPackageArn"
-GROUP_PLACEHOLDER = "${Group}"
+REGISTERED_KEY = "RegisteredBy"
+"""Who registered the source version, by :func:`.identity.describe_user`."""
+STARTED_KEY = "StartedBy"
+"""Who started the pipeline execution that did, likewise; absent where that is not known."""
+GROUP_PLACEHOLDER, PROJECT_PLACEHOLDER = "${Group}", "${Project}"
 
 _GROUP_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
 # Source: CustomerMetadataProperties of CreateModelPackage in SageMaker's API reference.
@@ -72,12 +78,28 @@ def client_token(source: Source) -> str:
     return str(uuid.UUID(bytes=hashlib.sha256(source.arn.encode()).digest()[:16]))
 
 
-def central_metadata(description: Mapping[str, Any], source: Source) -> dict[str, str]:
+def execution_of(description: Mapping[str, Any], source: Source) -> str:
+    """ARN of the pipeline execution of the source account that made a version; empty for none."""
+    by = str((description.get("MetadataProperties") or {}).get("GeneratedBy") or "")
+    here = f"arn:{source.partition}:sagemaker:{source.region}:{source.account}:pipeline/"
+    return by if by.startswith(here) and "/execution/" in by else ""
+
+
+def central_metadata(
+    description: Mapping[str, Any], source: Source, starter: Mapping[str, Any] | None = None
+) -> dict[str, str]:
     """Where a version comes from, as the central version's customer metadata records it.
 
-    The source's own customer metadata follow, as far as AWS's limits leave room.
+    The source's own customer metadata follow, as far as AWS's limits leave room; who registered it
+    and who started its pipeline is what AWS says, never what they say.
+
+    Args:
+        description: The source version.
+        source: Its ARN.
+        starter: ``CreatedBy`` of its pipeline execution, where that is known.
     """
-    own: Mapping[str, str] = description.get("CustomerMetadataProperties") or {}
+    told: Mapping[str, str] = description.get("CustomerMetadataProperties") or {}
+    own = {key: told[key] for key in told if _allowed(key) not in (REGISTERED_KEY, STARTED_KEY)}
     properties: Mapping[str, str] = description.get("MetadataProperties") or {}
     by = properties.get("GeneratedBy", "")
     known = {
@@ -86,6 +108,8 @@ def central_metadata(description: Mapping[str, Any], source: Source) -> dict[str
         "PipelineExecutionArn": by if ":pipeline/" in by else own.get("PipelineExecutionArn"),
         "CommitId": properties.get("CommitId") or own.get("CommitId"),
         "DataVersion": own.get("DataVersion"),
+        REGISTERED_KEY: describe_user(description.get("CreatedBy")),
+        STARTED_KEY: describe_user(starter),
     }
     kept: dict[str, str] = {}
     for key, value in (*known.items(), *sorted(own.items())):
@@ -118,12 +142,21 @@ class GroupSettings:
     """How a group is made.
 
     Attributes:
-        policy: Its resource policy, ``${Group}`` standing for its name; empty for none.
+        policy: Its resource policy, ``${Group}`` standing for its name and ``${Project}`` for that
+            of its project; empty for none.
         tags: Its tags.
+        prefix: What groups' names begin with before the project's.
     """
 
     policy: str
     tags: Mapping[str, str]
+    prefix: str
+
+    def policy_of(self, group: str) -> str:
+        """The policy of one group."""
+        return self.policy.replace(GROUP_PLACEHOLDER, group).replace(
+            PROJECT_PLACEHOLDER, group.removeprefix(self.prefix)
+        )
 
 
 class Registry:
@@ -161,7 +194,7 @@ class Registry:
         if settings.policy and not self._has_policy(group):
             self._client.put_model_package_group_policy(
                 ModelPackageGroupName=group,
-                ResourcePolicy=settings.policy.replace(GROUP_PLACEHOLDER, group),
+                ResourcePolicy=settings.policy_of(group),
             )
 
     def _has_policy(self, group: str) -> bool:
@@ -220,7 +253,7 @@ class Registry:
         return str(answer["ModelPackageArn"])
 
     def put_card(self, name: str, content: str, key_arn: str, tags: Mapping[str, str]) -> None:
-        """Makes the card, or a new version of it when its content is another.
+        """Makes the card, or adds what a standing one does not say; see :func:`.model_card.merged`.
 
         Raises:
             ClientError: SageMaker's, which the queue retries.
@@ -239,8 +272,8 @@ class Registry:
                 if error_code(conflict) != "ConflictException":
                     raise
                 standing = self._card(name)
-        if standing is not None and standing != content:
-            self._client.update_model_card(ModelCardName=name, Content=content)
+        if standing is not None and (whole := merged(standing, content)) != standing:
+            self._client.update_model_card(ModelCardName=name, Content=whole)
 
     def _card(self, name: str) -> str | None:
         try:

@@ -46,8 +46,8 @@ class Settings:
     copy_part_bytes: int = 512 * _MIB
 
 
-class _Reader:
-    """Reads variables and remembers what is wrong with them."""
+class Reader:
+    """Reads a function's variables and remembers what is wrong with them."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
@@ -66,7 +66,14 @@ class _Reader:
             return empty
 
 
-def _matching(pattern: str, what: str) -> Callable[[str], str]:
+def matching(pattern: str, what: str) -> Callable[[str], str]:
+    """Gives what reads text of one form.
+
+    Args:
+        pattern: The whole text matches it.
+        what: It, in words.
+    """
+
     def read(text: str) -> str:
         if not re.fullmatch(pattern, text):
             raise ValueError(f"expected {what}.")
@@ -75,7 +82,9 @@ def _matching(pattern: str, what: str) -> Callable[[str], str]:
     return read
 
 
-def _number(least: int, most: int) -> Callable[[str], int]:
+def number(least: int, most: int) -> Callable[[str], int]:
+    """Gives what reads a whole number between two others."""
+
     def read(text: str) -> int:
         if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
             raise ValueError(f"expected a whole number from {least} to {most}.")
@@ -84,7 +93,12 @@ def _number(least: int, most: int) -> Callable[[str], int]:
     return read
 
 
-def _json(text: str) -> Any:
+def json_value(text: str) -> Any:
+    """Reads JSON.
+
+    Raises:
+        ValueError: It is none.
+    """
     try:
         return json.loads(text)
     except ValueError as error:
@@ -92,7 +106,7 @@ def _json(text: str) -> Any:
 
 
 def _strings(text: str) -> dict[str, str]:
-    loaded = _json(text)
+    loaded = json_value(text)
     if not isinstance(loaded, dict):
         raise ValueError("expected a JSON object of strings.")  # noqa: TRY004 - told with the rest
     items = cast(dict[str, Any], loaded)
@@ -123,7 +137,16 @@ def _prefixes(text: str) -> dict[str, str]:
     return _by_account(text, _GROUP_PREFIX.pattern, "the beginning of group names")
 
 
-def _list(value: Any, what: str) -> tuple[str, ...]:
+def string_list(value: Any, what: str) -> tuple[str, ...]:
+    """Checks a list of texts that are not empty.
+
+    Args:
+        value: From JSON.
+        what: What the texts are, in words.
+
+    Raises:
+        ValueError: It is no such list.
+    """
     if not isinstance(value, list):
         raise ValueError(f"expected a JSON list of {what}.")  # noqa: TRY004 - told with the rest
     items = cast(list[Any], value)
@@ -133,18 +156,23 @@ def _list(value: Any, what: str) -> tuple[str, ...]:
 
 
 def _buckets(text: str) -> dict[str, tuple[str, ...]]:
-    loaded = _json(text)
+    loaded = json_value(text)
     if not isinstance(loaded, dict):
         raise ValueError("expected a JSON object.")  # noqa: TRY004 - told with the rest
     items = cast(dict[str, Any], loaded)
     for account in items:
         if not _ACCOUNT.fullmatch(account):
             raise ValueError(f"{account!r} is no account id of 12 digits.")
-    return {account: _list(buckets, "bucket names") for account, buckets in items.items()}
+    return {account: string_list(buckets, "bucket names") for account, buckets in items.items()}
 
 
-def _accounts(text: str) -> frozenset[str]:
-    accounts = _list(_json(text), "account ids")
+def read_accounts(text: str) -> frozenset[str]:
+    """Reads a JSON list of account ids.
+
+    Raises:
+        ValueError: It is no such list.
+    """
+    accounts = string_list(json_value(text), "account ids")
     for account in accounts:
         if not _ACCOUNT.fullmatch(account):
             raise ValueError(f"{account!r} is no account id of 12 digits.")
@@ -152,7 +180,7 @@ def _accounts(text: str) -> frozenset[str]:
 
 
 def _policy(text: str) -> str:
-    if text != "-" and not isinstance(_json(text), dict):
+    if text != "-" and not isinstance(json_value(text), dict):
         raise ValueError("expected a policy document.")
     return "" if text == "-" else text
 
@@ -163,47 +191,47 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     Raises:
         SettingsError: Variables are missing or wrong; it tells all of them.
     """
-    reader = _Reader(environ)
-    account = _matching(r"\d{12}", "an account id of 12 digits")
+    reader = Reader(environ)
+    account = matching(r"\d{12}", "an account id of 12 digits")
     no_strings: dict[str, str] = {}
     no_buckets: dict[str, tuple[str, ...]] = {}
     settings = Settings(
-        region=reader.take("AWS_REGION", _matching(r"[a-z]{2}[a-z0-9-]+", "a region"), ""),
+        region=reader.take("AWS_REGION", matching(r"[a-z]{2}[a-z0-9-]+", "a region"), ""),
         hub_account=reader.take("HUB_ACCOUNT", account, ""),
         models_bucket=reader.take(
-            "MODELS_BUCKET", _matching(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "a bucket's name"), ""
+            "MODELS_BUCKET", matching(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "a bucket's name"), ""
         ),
         models_key_arn=reader.take(
-            "MODELS_KEY_ARN", _matching(r"arn:aws[a-z-]*:kms:.+:\d{12}:key/.+", "a key's ARN"), ""
+            "MODELS_KEY_ARN", matching(r"arn:aws[a-z-]*:kms:.+:\d{12}:key/.+", "a key's ARN"), ""
         ),
         ledger_table=reader.take(
-            "LEDGER_TABLE", _matching(r"[a-zA-Z0-9_.-]{3,255}", "a table's name"), ""
+            "LEDGER_TABLE", matching(r"[a-zA-Z0-9_.-]{3,255}", "a table's name"), ""
         ),
         dead_letter_queue_url=reader.take(
-            "DEAD_LETTER_QUEUE_URL", _matching(r"https?://.+/\d{12}/.+", "a queue's URL"), ""
+            "DEAD_LETTER_QUEUE_URL", matching(r"https?://.+/\d{12}/.+", "a queue's URL"), ""
         ),
-        max_receives=reader.take("MAX_RECEIVES", _number(1, 1000), 1),
+        max_receives=reader.take("MAX_RECEIVES", number(1, 1000), 1),
         reader_roles=reader.take("READER_ROLES", _roles, no_strings),
         source_buckets=reader.take("SOURCE_BUCKETS", _buckets, no_buckets),
         source_prefixes=reader.take("SOURCE_PREFIXES", _prefixes, no_strings),
         group_prefix=reader.take(
-            "GROUP_PREFIX", _matching(_GROUP_PREFIX.pattern, "the beginning of group names"), ""
+            "GROUP_PREFIX", matching(_GROUP_PREFIX.pattern, "the beginning of group names"), ""
         ),
-        image_accounts=reader.take("IMAGE_ACCOUNTS", _accounts, frozenset[str](), "[]"),
+        image_accounts=reader.take("IMAGE_ACCOUNTS", read_accounts, frozenset[str](), "[]"),
         image_repository=reader.take(
             "IMAGE_REPOSITORY",
-            _matching(r"[a-z0-9][a-z0-9/._-]*", "the beginning of repository names"),
+            matching(r"[a-z0-9][a-z0-9/._-]*", "the beginning of repository names"),
             "",
         ),
         group_policy=reader.take("GROUP_POLICY", _policy, "", "-"),
         group_tags=reader.take("GROUP_TAGS", _strings, no_strings, "{}"),
         card_owner=environ.get("CARD_OWNER", "").strip(),
-        lease_seconds=reader.take("LEASE_SECONDS", _number(1, 43_200), 1, "960"),
+        lease_seconds=reader.take("LEASE_SECONDS", number(1, 43_200), 1, "960"),
         copy_threshold_bytes=reader.take(
-            "COPY_THRESHOLD_BYTES", _number(1, 5 * _GIB), 1, str(5 * _GIB)
+            "COPY_THRESHOLD_BYTES", number(1, 5 * _GIB), 1, str(5 * _GIB)
         ),
         copy_part_bytes=reader.take(
-            "COPY_PART_BYTES", _number(MIN_PART_BYTES, MAX_PART_BYTES), 1, str(512 * _MIB)
+            "COPY_PART_BYTES", number(MIN_PART_BYTES, MAX_PART_BYTES), 1, str(512 * _MIB)
         ),
     )
     if not reader.errors:

@@ -21,7 +21,7 @@ from functions.promotion.model_card import card_name
 from functions.promotion.settings import Settings, read_settings
 from tests.localcloud.emulators import DEV, HUB, PROD, REGION, Cloud, document
 
-FRAMEWORK_ACCOUNT = "763104351884"
+FRAMEWORK_ACCOUNT, ALGORITHMS_ACCOUNT = "763104351884", "141502667606"
 MODELS, SOURCES, FOREIGN = "acme-governance-models", "acme-dev-models", "acme-dev-private"
 LEDGER = "acme-governance-promotions"
 FUNCTION_ROLE, READER_ROLE = "acme-governance-promotion", "acme-dev-promotion-reader"
@@ -97,6 +97,17 @@ def reader_statements() -> list[dict[str, Any]]:
         {
             "Action": "sagemaker:DescribeModelPackage",
             "Resource": f"arn:aws:sagemaker:{REGION}:{DEV}:model-package/acme-dev-*",
+        },
+        {
+            "Action": [
+                "sagemaker:DescribePipelineExecution",
+                "sagemaker:ListPipelineExecutionSteps",
+            ],
+            "Resource": f"arn:aws:sagemaker:{REGION}:{DEV}:pipeline/*",
+        },
+        {
+            "Action": "sagemaker:DescribeTrainingJob",
+            "Resource": f"arn:aws:sagemaker:{REGION}:{DEV}:training-job/pipelines-*",
         },
         {
             "Action": ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
@@ -214,7 +225,10 @@ class Platform:
         self.worker = self.make_worker()
 
     def _queue(self) -> None:
-        self.dead_letters = self.sqs.create_queue(QueueName="promotions-dead")["QueueUrl"]
+        self.queue, self.dead_letters = (
+            self.sqs.create_queue(QueueName=f"acme-governance-{name}")["QueueUrl"]
+            for name in ("promotions", "promotions-failed")
+        )
         self.dead_letters_arn = self.sqs.get_queue_attributes(
             QueueUrl=self.dead_letters, AttributeNames=["QueueArn"]
         )["Attributes"]["QueueArn"]
@@ -282,7 +296,7 @@ class Platform:
             "SOURCE_BUCKETS": json.dumps({DEV: [SOURCES]}),
             "SOURCE_PREFIXES": json.dumps({DEV: "acme-dev-"}),
             "GROUP_PREFIX": "acme-governance-",
-            "IMAGE_ACCOUNTS": json.dumps([FRAMEWORK_ACCOUNT]),
+            "IMAGE_ACCOUNTS": json.dumps([FRAMEWORK_ACCOUNT, ALGORITHMS_ACCOUNT]),
             "IMAGE_REPOSITORY": "acme-governance-",
             "GROUP_TAGS": '{"team": "platform"}',
             "GROUP_POLICY": document(

@@ -173,7 +173,9 @@ def test_the_version_names_nothing_of_the_source_account(promoted: Promoted) -> 
 
 
 def test_the_version_waits_for_approval_and_tells_where_it_comes_from(promoted: Promoted) -> None:
-    _, arn, _, version = promoted
+    platform, arn, _, version = promoted
+    made = platform.dev.describe_model_package(ModelPackageName=arn)
+    registrant = made["CreatedBy"]["IamIdentity"]["Arn"]
     assert version["ModelApprovalStatus"] == "PendingManualApproval"
     assert version["ModelPackageDescription"] == f"Prices of houses [promoted from {arn}]"
     assert version["CustomerMetadataProperties"] == {
@@ -182,6 +184,7 @@ def test_the_version_waits_for_approval_and_tells_where_it_comes_from(promoted: 
         "PipelineExecutionArn": EXECUTION,
         "CommitId": "c0ffee",
         "DataVersion": "2026-11",
+        "RegisteredBy": f"Arn={registrant}",
         "RiskRating": "high",
         "ModelOwner": "pricing",
         "Purpose": "Quotes for owners",
@@ -260,6 +263,22 @@ def test_an_image_arrives_bit_for_bit(promoted: Promoted) -> None:
         repositoryName="acme-governance-scorer", imageIds=[{"imageDigest": digest}]
     )
     assert told["imageDetails"][0]["imageTags"] == [digest.replace(":", "-")]
+
+
+def test_an_images_name_changes_in_its_environment_alone(platform: Platform) -> None:
+    source, central = "acme-dev-dev-devices", "acme-governance-dev-devices"
+    platform.ecr.create_repository(repositoryName=source)
+    platform.hub_ecr.create_repository(repositoryName=central, imageTagMutability="IMMUTABLE")
+    digest = platform.push(b"devices", tag="dev-1", repository=source)
+    image = platform.image(tag="dev-1", repository=source)
+    variables = {"STAGE": "dev", "DEVICE": "dev"}
+    arn = platform.register(container={"Image": image, "Environment": variables})
+    assert platform.deliver(message(arn)) == []
+    (version,) = platform.central(arn)
+    (container,) = version["InferenceSpecification"]["Containers"]
+    host = f"{HUB}.dkr.ecr.{REGION}.amazonaws.com"
+    assert container["Image"] == f"{host}/{central}@{digest}"
+    assert container["Environment"] == variables
 
 
 def test_an_image_list_comes_with_all_its_images(platform: Platform) -> None:

@@ -32,9 +32,12 @@ from functions.promotion.model_card import (
     Report,
     card_content,
     card_name,
+    merged,
     metric_groups,
+    training_job_details,
     violations,
 )
+from functions.promotion.promote import Promoter
 from functions.promotion.registry import (
     central_description,
     central_group,
@@ -245,6 +248,170 @@ def test_a_card_that_would_be_too_long_loses_numbers_first() -> None:
     card = json.loads(text)
     assert card["intended_uses"]["purpose_of_model"] == "Prices"
     assert card["additional_information"]["custom_details"]["SourceModelPackageArn"] == ARN
+
+
+JOB: dict[str, Any] = {
+    "TrainingJobArn": "arn:aws:sagemaker:eu-west-1:222222222222:training-job/pipelines-a-Train-b",
+    "HyperParameters": {"max_depth": "5", "eta": "0.2"},
+    "AlgorithmSpecification": {"TrainingImage": "763104351884.dkr.ecr/xgboost:1.7-1"},
+    "InputDataConfig": [
+        {"ChannelName": "train", "DataSource": {"S3DataSource": {"S3Uri": "s3://dev/p/train"}}},
+        {"ChannelName": "files", "DataSource": {"FileSystemDataSource": {"FileSystemId": "fs-1"}}},
+    ],
+    "FinalMetricDataList": [
+        {"MetricName": "validation:rmse", "Value": 1.5},
+        {"MetricName": "train:loss", "Value": float("nan")},
+    ],
+}
+
+
+def made_card(**changes: Any) -> str:
+    description = {"ModelPackageDescription": "Prices", **changes}
+    return card_content(
+        description,
+        SOURCE,
+        central=central_metadata(description, SOURCE),
+        artifacts=["s3://hub/model"],
+        images=["image"],
+        reports=[Report("ModelQuality.Statistics", "s3://hub/report", {"mse": {"value": 4.5}})],
+        owner="platform",
+        training=JOB,
+    )
+
+
+def test_a_card_tells_of_the_training_what_sagemaker_knows_and_keeps_what_people_add() -> None:
+    details = {
+        "training_arn": "arn:of:another",
+        "user_provided_training_metrics": [{"name": "hours", "value": 3}],
+    }
+    content = json.dumps({"training_details": {"training_job_details": details}})
+    card = json.loads(made_card(ModelCard={"ModelCardContent": content}))
+    jsonschema.validate(card, SCHEMA)
+    assert card["training_details"]["training_job_details"] == {
+        "training_arn": JOB["TrainingJobArn"],
+        "training_datasets": ["s3://dev/p/train"],
+        "training_environment": {"container_image": ["763104351884.dkr.ecr/xgboost:1.7-1"]},
+        "training_metrics": [{"name": "validation:rmse", "value": 1.5}],
+        "hyper_parameters": [{"name": "eta", "value": "0.2"}, {"name": "max_depth", "value": "5"}],
+        "user_provided_training_metrics": [{"name": "hours", "value": 3}],
+    }
+
+
+class Dev:
+    """SageMaker in dev: a pipeline's execution, whose steps trained three models."""
+
+    def __init__(self, *steps: dict[str, Any], error: str = "") -> None:
+        self.steps, self.error = steps, error
+
+    def reader(self, *_: str) -> Dev:
+        return self
+
+    def get_paginator(self, operation: str) -> Dev:
+        assert operation == "list_pipeline_execution_steps"
+        return self
+
+    def paginate(self, PipelineExecutionArn: str) -> list[dict[str, Any]]:  # noqa: N803 - AWS's
+        assert PipelineExecutionArn == EXECUTION
+        return [{"PipelineExecutionSteps": [{"Metadata": step}]} for step in self.steps]
+
+    def describe_training_job(self, TrainingJobName: str) -> dict[str, Any]:  # noqa: N803 - AWS's
+        if self.error:
+            told = {"Error": {"Code": self.error, "Message": "no"}}
+            raise ClientError(told, "DescribeTrainingJob")
+        uri = f"s3://dev/{TrainingJobName}/model.tar.gz"
+        return {"TrainingJobArn": TrainingJobName, "ModelArtifacts": {"S3ModelArtifacts": uri}}
+
+    def describe_hyper_parameter_tuning_job(
+        self,
+        HyperParameterTuningJobName: str,  # noqa: N803 - AWS's
+    ) -> dict[str, Any]:
+        return {"BestTrainingJob": {"TrainingJobName": f"{HyperParameterTuningJobName}-best"}}
+
+
+EXECUTION = "arn:aws:sagemaker:eu-west-1:222222222222:pipeline/acme-dev-houses/execution/a"
+ONE, TWO = ({"TrainingJob": {"Arn": f"arn:x/{name}"}} for name in ("one", "two"))
+SEARCH = {"TuningJob": {"Arn": "arn:x/search"}}
+
+
+@pytest.mark.parametrize(
+    ("dev", "model", "job"),
+    [
+        (Dev(ONE, {"ProcessingJob": {"Arn": "arn:x/p"}}), "repacked", "one"),
+        (Dev(ONE, SEARCH), "search-best", "search-best"),
+        (Dev(SEARCH), "repacked", "search-best"),
+        (Dev(ONE, TWO), "two", "two"),
+        # Which of them it was is not known, and not guessed.
+        (Dev(ONE, TWO), "repacked", None),
+        (Dev(), "one", None),
+        (Dev(ONE, error="AccessDeniedException"), "one", None),
+        (Dev(ONE, error="ResourceNotFound"), "one", None),
+    ],
+)
+def test_the_job_that_trained_a_version_is_found(dev: Dev, model: str, job: str | None) -> None:
+    container = {"ModelDataUrl": f"s3://dev/{model}/model.tar.gz"}
+    version = {
+        "MetadataProperties": {"GeneratedBy": EXECUTION},
+        "InferenceSpecification": {"Containers": [container]},
+    }
+    promoter = Promoter(Any, dev, Any)
+    assert promoter._training(SOURCE, version).get("TrainingJobArn") == job
+    assert promoter._training(SOURCE, {**version, "MetadataProperties": {}}) == {}
+
+
+def test_a_failure_that_passes_is_no_answer_about_the_training() -> None:
+    version = {"MetadataProperties": {"GeneratedBy": EXECUTION}}
+    with pytest.raises(ClientError, match="Throttling"):
+        Promoter(Any, Dev(ONE, error="ThrottlingException"), Any)._training(SOURCE, version)
+
+
+@given(
+    parameters=st.dictionaries(st.text(max_size=300), st.text(max_size=2600), max_size=120),
+    metrics=st.lists(
+        st.fixed_dictionaries({"MetricName": st.text(max_size=300), "Value": st.floats()}),
+        max_size=60,
+    ),
+)
+def test_whatever_a_job_says_makes_details_by_the_schema(
+    parameters: dict[str, str], metrics: list[dict[str, Any]]
+) -> None:
+    told = training_job_details(
+        {**JOB, "HyperParameters": parameters, "FinalMetricDataList": metrics}
+    )
+    jsonschema.validate({"training_details": {"training_job_details": told}}, SCHEMA)
+
+
+@settings(deadline=None)
+@given(people=JSON, section=st.sampled_from([*SCHEMA["properties"], "of another schema"]))
+def test_a_repeated_promotion_takes_nothing_from_a_card(people: Any, section: str) -> None:
+    made = made_card()
+    standing = json.dumps({**json.loads(made), section: people}, indent=1)
+    after = merged(standing, made)
+    assert merged(after, made) == after
+    assert merged(made, made) == made
+    kept = json.loads(after)
+    assert keeps(json.loads(standing), kept), kept
+
+
+def keeps(before: Any, after: Any, name: str = "") -> bool:
+    """Whether all that was said is still said, but for where a version comes from."""
+    if isinstance(before, dict):
+        own = made_details() if name == "custom_details" else {}
+        return all(
+            key in after and (key in own or keeps(value, after[key], key))
+            for key, value in before.items()
+        )
+    if isinstance(before, list) and isinstance(after, list):
+        return all(keeps(*pair) for pair in zip(before, after, strict=False))
+    return json.dumps(before) == json.dumps(after)
+
+
+def made_details() -> dict[str, str]:
+    return json.loads(made_card())["additional_information"]["custom_details"]
+
+
+@pytest.mark.parametrize("standing", ["no json", "[]", "null"])
+def test_what_is_no_card_is_left_alone(standing: str) -> None:
+    assert merged(standing, made_card()) == standing
 
 
 @given(JSON)
