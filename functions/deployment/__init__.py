@@ -1,0 +1,1 @@
+"""The deployment function; :mod:`.handler` tells what it does and what it needs."""
