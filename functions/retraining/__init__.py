@@ -1,0 +1,1 @@
+"""Starts one retraining of a project when the traffic of its endpoint has drifted."""
