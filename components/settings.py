@@ -2,22 +2,29 @@
 
 The only reader of Pulumi configuration. Values come from ``Pulumi.<stack>.yaml`` with project-wide
 defaults in ``Pulumi.yaml``; every error of a stack is reported at once, each with its key, what was
-found and what is allowed. Components never see this tree: ``__main__`` hands them what they need.
+found and what is allowed. Components never see this tree: ``components.stacks`` hands each what it
+needs.
 """
 
 from __future__ import annotations
 
+import copy
+import difflib
+import functools
 import ipaddress
 import json
+import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import pulumi
+import pulumi.runtime.config as runtime_config
 import yaml
+from botocore import loaders, regions
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -28,7 +35,25 @@ from pydantic import (
     model_validator,
 )
 
-from components.naming import ENVIRONMENTS, Names, NameTooLongError, Placement
+from components.endpoint_services import (
+    GATEWAYS,
+    REQUIRED_SERVICES,
+    interface_services,
+    services_for,
+    unknown_services,
+)
+from components.naming import (
+    ENVIRONMENT_PATTERN,
+    ENVIRONMENTS,
+    HUB,
+    TARGET_KINDS,
+    Names,
+    NameTooLongError,
+    Placement,
+    in_order,
+    is_environment,
+    kind_of,
+)
 
 ACCESS_VARIABLE = "MLOPS_ACCESS"
 """Environment variable that overrides ``mlops:access`` for one command: a preview in a pull request
@@ -36,8 +61,6 @@ assumes the read-only roles without a change to any file."""
 
 PROJECT = "mlops"
 """The Pulumi project's name and so the namespace of every key."""
-
-Environment = Literal["dev", "preprod", "prod", "governance"]
 
 
 class SettingsError(ValueError):
@@ -52,6 +75,14 @@ class SettingsError(ValueError):
             f"(Pulumi.{stack}.yaml, defaults in Pulumi.yaml):\n"
             + "\n".join(f"  - {problem}" for problem in problems)
         )
+
+
+class _NotTogetherError(ValueError):
+    """Settings that are right alone, but not together."""
+
+    def __init__(self, problems: Sequence[tuple[str, str]]) -> None:
+        super().__init__("; ".join(f"{where} {told}" for where, told in problems))
+        self.problems = tuple(problems)
 
 
 class Tree(BaseModel):
@@ -73,9 +104,42 @@ def _matches(pattern: str, meaning: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+@functools.cache
+def _regions() -> tuple[str, ...]:
+    """Regions that have SageMaker, by botocore's data; not China's, whose names differ."""
+    # Not by a session, which wants the profile that the environment names to be there.
+    data: Any = loaders.create_loader().load_data("endpoints")
+    resolver: Any = regions.EndpointResolver(data)
+    return tuple(
+        region
+        for partition in ("aws", "aws-us-gov")
+        for region in resolver.get_available_endpoints("api.sagemaker", partition)
+    )
+
+
+def _is_region(value: str) -> str:
+    if value not in _regions():
+        near = difflib.get_close_matches(value, _regions(), n=1)
+        told = f"; did you mean {near[0]}?" if near else " such as eu-west-1"
+        raise ValueError(f"expected an AWS region that has SageMaker{told}")
+    return value
+
+
+Environment = Annotated[
+    str,
+    _matches(
+        ENVIRONMENT_PATTERN,
+        f"{', '.join(ENVIRONMENTS)}, or one more of a kind, such as prod-eu",
+    ),
+]
+TargetKind = Literal["preprod", "prod"]
+UnitId = Annotated[
+    str,
+    _matches(r"ou-[a-z0-9]{4,32}-[a-z0-9]{8,32}", "an organisational unit's id, ou-xxxx-xxxxxxxx"),
+]
 AccountId = Annotated[str, _matches(r"\d{12}", "an AWS account id, 12 digits in quotes")]
 OrganizationId = Annotated[str, _matches(r"o-[a-z0-9]{10,32}", "an organisation id, o-xxxxxxxxxx")]
-Region = Annotated[str, _matches(r"[a-z]{2}(-[a-z]+)+-\d", "an AWS region such as eu-west-1")]
+Region = Annotated[str, AfterValidator(_is_region)]
 Prefix = Annotated[
     str,
     _matches(
@@ -129,15 +193,27 @@ class Organization(Tree):
     """The company's accounts."""
 
     accounts: dict[Environment, AccountId]
-    """One id for each environment; ids may be equal."""
+    """One id for each environment; those of dev, preprod, prod and governance may be equal. One
+    more of a kind (such as prod-eu) has a stack file and an account of its own."""
     id: OrganizationId | None = None
     """AWS Organizations id; without one, policies list the accounts instead."""
+    units: dict[TargetKind, UnitId] = {}
+    """Kind (preprod, prod) -> the organisational unit whose accounts are its environments, with
+    all units below; what differs is told by ``python -m automation accounts``."""
 
     @model_validator(mode="after")
     def _complete(self) -> Organization:
         missing = [env for env in ENVIRONMENTS if env not in self.accounts]
         if missing:
             raise ValueError(f"accounts lacks {', '.join(missing)}: give an account id for each")
+        held = list(self.accounts.values())
+        for environment, account in self.accounts.items():
+            # Names of prod-eu begin as those of prod: apart they are by their accounts.
+            if environment not in ENVIRONMENTS and held.count(account) > 1:
+                raise ValueError(
+                    f"accounts gives {environment} the account of another environment, {account}: "
+                    "one more of a kind has an account of its own"
+                )
         return self
 
 
@@ -172,6 +248,22 @@ class Tags(Tree):
         return extra
 
 
+def _endpoint_services(names: tuple[str, ...]) -> tuple[str, ...]:
+    if said := unknown_services(names, interface_services()):
+        raise ValueError("; ".join(said))
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"{', '.join(twice)}: each service is named once")
+    return names
+
+
+EndpointServices = Annotated[tuple[str, ...], AfterValidator(_endpoint_services)]
+
+
+FREE_ADDRESSES = 32
+"""Per private subnet, for Studio's apps and the instances of jobs and endpoints; the interface
+endpoints of AWS's services come on top. Each takes one address."""
+
+
 class CreatedNetwork(Tree):
     """A VPC made by the platform."""
 
@@ -183,8 +275,19 @@ class CreatedNetwork(Tree):
     """Availability zones. SageMaker endpoints need at least two."""
     nat: NatStrategy = Field(default=NatStrategy.NONE, strict=False)
     """NAT gateways; none leaves no route to the internet at all."""
-    endpoints: tuple[str, ...] | None = Field(default=None, strict=False)
-    """Interface endpoint services, instead of the defaults of the environment."""
+    endpoints: EndpointServices | None = Field(default=None, strict=False)
+    """Interface endpoint services, instead of the defaults of the environment; the gateways of S3
+    and DynamoDB are made in any case."""
+
+    @property
+    def addresses(self) -> int:
+        """Of each subnet that things run in: awsx shares a zone's block evenly between the tiers.
+
+        AWS keeps five of each subnet for itself.
+        """
+        tiers = 1 if self.nat is NatStrategy.NONE else 3
+        taken = math.ceil(math.log2(self.zones)) + math.ceil(math.log2(tiers))
+        return 2 ** (32 - ipaddress.IPv4Network(self.cidr).prefixlen - taken) - 5
 
     @field_validator("cidr")
     @classmethod
@@ -199,9 +302,19 @@ class CreatedNetwork(Tree):
             raise ValueError("must be a private block (10/8, 172.16/12 or 192.168/16)")
         return cidr
 
+    @field_validator("endpoints")
+    @classmethod
+    def _complete(cls, endpoints: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        missing = (
+            [s for s in REQUIRED_SERVICES if s not in endpoints] if endpoints is not None else []
+        )
+        if missing:
+            raise ValueError(f"lacks {', '.join(missing)}: the platform does not run without them")
+        return endpoints
+
 
 class ExistingNetwork(Tree):
-    """A VPC that the company already has; checked by the preflight before anything is made."""
+    """A VPC that the company has; before anything is made it is checked, see docs/operations.md."""
 
     mode: Literal["existing"]
     """The VPC is the company's."""
@@ -210,15 +323,23 @@ class ExistingNetwork(Tree):
     private_subnet_ids: Annotated[tuple[SubnetId, ...], Field(min_length=2, strict=False)]
     """At least two subnets in different zones; jobs, Studio and endpoints run there."""
     security_group_ids: Annotated[tuple[SecurityGroupId, ...], Field(min_length=1, strict=False)]
-    """Workload security groups."""
+    """Workload security groups: closed to the world, with a way out to the endpoints by HTTPS."""
     route_table_ids: tuple[RouteTableId, ...] = Field(default=(), strict=False)
-    """Where gateway endpoints are attached when the platform makes them."""
+    """Where gateway endpoints are attached when the platform makes them: those of all private
+    subnets."""
     endpoint_ids: dict[str, EndpointId] = {}
     """Service -> existing endpoint; must hold s3 and kms unless create_endpoints is set."""
     create_endpoints: bool = False
     """Whether the platform adds the endpoints that are missing."""
-    endpoints: tuple[str, ...] | None = Field(default=None, strict=False)
+    endpoints: EndpointServices | None = Field(default=None, strict=False)
     """Interface endpoint services needed, instead of the defaults of the environment."""
+
+    @field_validator("endpoint_ids")
+    @classmethod
+    def _known(cls, endpoint_ids: dict[str, str]) -> dict[str, str]:
+        if said := unknown_services(endpoint_ids, interface_services() | set(GATEWAYS)):
+            raise ValueError("; ".join(said))
+        return endpoint_ids
 
     @model_validator(mode="after")
     def _consistent(self) -> ExistingNetwork:
@@ -231,6 +352,11 @@ class ExistingNetwork(Tree):
         if not self.create_endpoints and not {"s3", "kms"} <= set(self.endpoint_ids):
             raise ValueError(
                 "endpoint_ids must name the VPC's s3 and kms endpoints, or set create_endpoints"
+            )
+        if self.endpoints is not None and "kms" not in {*self.endpoints, *self.endpoint_ids}:
+            raise ValueError(
+                "endpoints lacks kms, whose endpoint the policies of keys and buckets name: "
+                "add it, or name the one that there is in endpoint_ids"
             )
         return self
 
@@ -283,6 +409,11 @@ class Studio(Tree):
     """What an app starts on."""
     idle_timeout_minutes: Annotated[int, Field(ge=60, le=525600)] = 60
     """Idle minutes after which an app is shut down. Source: SageMaker API, IdleSettings."""
+    isolate_containers: bool = False
+    """Training, processing and models must run without any network; else in the VPC, which has no
+    way out unless it is given one."""
+    share_notebook_outputs: bool = False
+    """Outputs of notebook cells may be shared, encrypted, in the data bucket."""
 
     @model_validator(mode="after")
     def _default_is_allowed(self) -> Studio:
@@ -321,6 +452,10 @@ class Registry(Tree):
     """Model package groups."""
     image_repositories: tuple[Slug, ...] = Field(default=(), strict=False)
     """ECR repositories (governance only)."""
+    sharing: Literal["policy", "ram"] = "policy"
+    """How central groups are shared with the environments' accounts (governance only): ``policy``
+    names the roles that read them, ``ram`` shares them by AWS RAM with the accounts, where they can
+    then be discovered; it needs organization.id."""
 
 
 class Retention(Tree):
@@ -383,15 +518,137 @@ class Personas(Tree):
     """Approves models in the hub and manages deployments."""
     governance_officer: tuple[PrincipalPattern, ...] = Field(default=(), strict=False)
     """Reads everything, approves production."""
+    studio_user: tuple[PrincipalPattern, ...] = Field(default=(), strict=False)
+    """Opens the Studio profile that the identity's tag ``studio-user`` names (dev, IAM only); by
+    default those whose tag ``persona`` is data-scientist or lead-data-scientist."""
+
+
+RoleArn = Annotated[str, _matches(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+", "a role's ARN")]
 
 
 class ContinuousIntegration(Tree):
-    """The repository whose workflows may bring this platform up, by OIDC."""
+    """Who may bring this platform up: a repository's workflows by OIDC, or CodeBuild projects."""
 
     github_repository: Annotated[str, _matches(r"[\w.-]+/[\w.-]+", "owner/repository")] | None = (
         None
     )
     """GitHub repository, ``owner/name``."""
+    preview_build_role: RoleArn | None = None
+    """Role of the hub's CodeBuild projects that preview and plan, with `buildspec.yml`."""
+    deploy_build_role: RoleArn | None = None
+    """Role of those that apply; another one, as what shows a change cannot make it."""
+
+    @model_validator(mode="after")
+    def _two_build_roles(self) -> ContinuousIntegration:
+        if self.preview_build_role and self.preview_build_role == self.deploy_build_role:
+            raise ValueError(
+                "preview_build_role and deploy_build_role must differ: a build of a pull request "
+                "could write with the role that applies"
+            )
+        return self
+
+    def build_role(self, role: str) -> str | None:
+        """The CodeBuild role that may assume ``ci`` or ``ci-preview``."""
+        return self.preview_build_role if role == "ci-preview" else self.deploy_build_role
+
+
+VariableName = Annotated[str, _matches(r"[A-Z][A-Z0-9_]*", "capitals, digits and _, letter first")]
+
+
+class Projects(Tree):
+    """How projects reach their repositories, and what their builds find."""
+
+    repository_provider: Literal["GitHub", "GitLab", "Bitbucket", "CodeCommit"] = "GitHub"
+    """Who hosts them (dev, governance); CodeCommit's are made with each project."""
+    token_secrets: tuple[
+        Annotated[str, _matches(r"arn:aws[a-z-]*:secretsmanager:.+:secret:.+", "a secret's ARN")],
+        ...,
+    ] = Field(default=(), strict=False)
+    """Secrets with tokens by which workflows of GitHub Actions are started (governance)."""
+    github_oidc: Literal["none", "create", "existing"] = "none"
+    """GitHub's OIDC provider, by which workflows sign in (dev, governance): ``create`` makes it
+    unless the bootstrap did, ``existing`` takes the account's own, ``none`` allows no GitHub
+    Actions."""
+    people: dict[str, str] = {}
+    """Login at GitHub -> name in AWS (source identity or session name), of those who approve what
+    GitHub Actions release (governance)."""
+    clone_url: Annotated[
+        str, _matches(r"https?://\S*\{repository\}\S*", "a URL with {repository}")
+    ] = "https://github.com/{repository}.git"
+    """Where repositories are cloned from, ``{repository}`` being owner/name."""
+    variables: dict[VariableName, str] = {}
+    """Environment variables of all projects' builds: where the image keeps its interpreters."""
+
+
+_RolePattern = Annotated[
+    str, _matches(r"[\w+=,.@*?-]{1,64}", "a role's name, in which * and ? stand for others")
+]
+
+
+class Launchers(Tree):
+    """Whose roles may launch: names or patterns, matched in every account that launches.
+
+    By default the platform's own: data scientists launch projects, platform engineers administer.
+    """
+
+    sagemaker_projects: Annotated[tuple[_RolePattern, ...], Field(max_length=10)] = Field(
+        default=(), strict=False
+    )
+    """From the portfolio of SageMaker projects."""
+    ml_administration: Annotated[tuple[_RolePattern, ...], Field(max_length=10)] = Field(
+        default=(), strict=False
+    )
+    """From the portfolio of ML administration."""
+
+
+class SelfService(Tree):
+    """Projects that people launch themselves (dev, governance)."""
+
+    enabled: bool = True
+    """Whether there is something to launch, and a build that vends what is launched."""
+    catalogue: Literal["service-catalog", "s3"] = "service-catalog"
+    """Where it is launched from: Service Catalog's portfolios, or projects' templates in a bucket
+    of dev, which Studio offers without Service Catalog. The same for dev and governance."""
+    shares: tuple[
+        Annotated[
+            str,
+            _matches(
+                r"\d{12}|o-[a-z0-9]{10,32}|ou-[a-z0-9]{4,32}-[a-z0-9]{8,32}",
+                "an account id, an organisation o-… or a unit ou-…",
+            ),
+        ],
+        ...,
+    ] = Field(default=(), strict=False)
+    """Organisational units, or the organisation, that the portfolios are shared to with their
+    launchers; an account has to accept the share and name its own. By default the organisation;
+    without one, nobody."""
+    launchers: Launchers = Launchers()
+    tag_options: dict[str, Annotated[tuple[str, ...], Field(min_length=1, strict=False)]] = {}
+    """Tag of what is launched -> its allowed values, such as cost centres."""
+    git_token_secret: Annotated[
+        str, _matches(r"arn:aws[a-z-]*:secretsmanager:.+:secret:.+|", "a secret's ARN")
+    ] = ""
+    """Secret with the token by which the vending build fills repositories, the token alone."""
+
+    @property
+    def from_s3(self) -> bool:
+        """Whether projects are launched from templates in S3."""
+        return self.enabled and self.catalogue == "s3"
+
+    @model_validator(mode="after")
+    def _portfolios_have_their_catalogue(self) -> SelfService:
+        given = {
+            "shares": self.shares,
+            "launchers": self.launchers != Launchers(),
+            "tag_options": self.tag_options,
+        }
+        without = ", ".join(name for name, value in given.items() if value)
+        if self.catalogue == "s3" and without:
+            raise ValueError(
+                f"{without}: portfolios have these, and with catalogue s3 there are none; leave"
+                " them out"
+            )
+        return self
 
 
 class PlatformSettings(Tree):
@@ -414,38 +671,85 @@ class PlatformSettings(Tree):
     budget: Budget = Budget()
     personas: Personas = Personas()
     ci: ContinuousIntegration = ContinuousIntegration()
-    environments: tuple[Environment, ...] = Field(default=("dev", "preprod", "prod"), strict=False)
-    """Environments that the hub serves: their principals and VPC endpoints are granted."""
+    projects: Projects = Projects()
+    self_service: SelfService = SelfService()
+    environments: tuple[Environment, ...] = Field(default=(), strict=False)
+    """Environments that the hub serves: their principals and VPC endpoints are granted. By default
+    all that have an account."""
+    policies: dict[str, Any] = {}
+    """Rule of the policy pack -> its level, or its options and ``enforcementLevel``, over what
+    follows from the other settings; for what is vended, the hub's. docs/policies.md lists them."""
     protect: bool = False
-    """Protect and retain what holds data or is known to people; must be true for prod."""
+    """Protect and retain what holds data or is known to people; must be true for the kind prod."""
     access: Literal["deploy", "preview"] = "deploy"
     """Which of the bootstrap's roles the stack assumes: the deployer, or the read-only one."""
 
     @model_validator(mode="after")
-    def _prod_is_protected(self) -> PlatformSettings:
-        if self.environment == "prod" and not self.protect:
-            raise ValueError("protect must be true for prod")
-        if "governance" in self.environments:
-            raise ValueError("environments lists what the hub serves, without governance")
-        return self
-
-    @model_validator(mode="after")
-    def _names_fit(self) -> PlatformSettings:
-        # The longest suffixes in use: a prefix that is too long must fail here, not midway.
-        names = self.names
-        try:
-            names.bucket("access-logs")
-            if self.environment == "governance":
-                names.bucket("pulumi-state")
-            names.role("lead-data-scientist-execution")
-        except NameTooLongError as error:
-            raise ValueError(str(error)) from None
+    def _fits_together(self) -> PlatformSettings:
+        problems: list[tuple[str, str]] = []
+        if kind_of(self.environment) == "prod" and not self.protect:
+            problems.append(("protect", f"must be true for {self.environment}"))
+        if self.registry.sharing == "ram" and not self.organization.id:
+            told = (
+                "ram needs organization.id: without an organisation, each account would have to "
+                "accept each share"
+            )
+            problems.append(("registry.sharing", told))
+        hub_account = self.organization.accounts.get(HUB)
+        for field in ("preview_build_role", "deploy_build_role"):
+            arn: str | None = getattr(self.ci, field)
+            if arn and arn.split(":")[4] != hub_account:
+                problems.append((f"ci.{field}", f"must be of the hub's account {hub_account}"))
+            if arn and arn.rpartition("/")[2].startswith(f"{self.prefix}-"):
+                told = (
+                    f"must not begin with {self.prefix}-: roles of such names are made by "
+                    "deployers, who could give themselves this one"
+                )
+                problems.append((f"ci.{field}", told))
+        if HUB in self.environments:
+            problems.append(("environments", "lists what the hub serves, without governance"))
+        lacking = {self.environment, *self.environments} - set(self.organization.accounts)
+        if lacking:
+            problems.append(("organization.accounts", f"lacks {', '.join(in_order(lacking))}"))
+        if isinstance(self.network, CreatedNetwork):
+            network, services = self.network, self.network.endpoints
+            least = FREE_ADDRESSES + len(services or services_for(self.environment))
+            if network.addresses < least:
+                told = (
+                    f"{network.cidr} in {network.zones} zones"
+                    f"{'' if network.nat is NatStrategy.NONE else ' with NAT'} leaves "
+                    f"{network.addresses} addresses in a private subnet, and {least} are needed: "
+                    "give a larger block, fewer zones or no NAT"
+                )
+                problems.append(("network.cidr", told))
+        if self.environment not in lacking:
+            # The longest suffixes in use: a prefix that is too long must fail here, not midway.
+            try:
+                self.names.bucket("access-logs")
+                if self.environment == HUB:
+                    self.names.bucket("pulumi-state")
+                self.names.role("lead-data-scientist-execution")
+            except NameTooLongError as error:
+                problems.append(("prefix", str(error)))
+        if problems:
+            raise _NotTogetherError(problems)
         return self
 
     @property
     def accounts(self) -> dict[str, str]:
-        """Environment -> account id."""
-        return {env: self.organization.accounts[env] for env in ENVIRONMENTS}
+        """Environment -> account id, in the order in which they come up."""
+        accounts = self.organization.accounts
+        return {env: accounts[env] for env in in_order(accounts)}
+
+    @property
+    def served(self) -> tuple[str, ...]:
+        """The environments that the hub serves, in order."""
+        return tuple(env for env in in_order(self.environments or self.accounts) if env != HUB)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The environments that versions are deployed to from the hub, in the order of the way."""
+        return tuple(env for env in self.accounts if kind_of(env) in TARGET_KINDS)
 
     @property
     def account_id(self) -> str:
@@ -463,8 +767,23 @@ class PlatformSettings(Tree):
 
         That is the first of those that share the account, in the order in which they come up.
         """
-        sharing = [env for env in ENVIRONMENTS if self.accounts[env] == self.account_id]
+        sharing = [env for env, account in self.accounts.items() if account == self.account_id]
         return sharing[0] == self.environment
+
+    @property
+    def makes_github_provider(self) -> bool:
+        """Whether this stack makes GitHub's OIDC provider: an account has one for all.
+
+        In the hub's account the bootstrap makes it for the platform's own CI; of dev and the hub in
+        one account, the one that comes up first.
+        """
+        if self.projects.github_oidc != "create":
+            return False
+        bootstrapped = (
+            bool(self.ci.github_repository) and self.account_id == self.accounts["governance"]
+        )
+        users = [env for env in ("dev", "governance") if self.accounts[env] == self.account_id]
+        return not bootstrapped and users[:1] == [self.environment]
 
     def placement(self) -> Placement:
         """What components are told of where they live."""
@@ -489,33 +808,106 @@ def keys() -> dict[str, str]:
     }
 
 
-def parse(stack: str, values: Mapping[str, Any]) -> PlatformSettings:
+def parse(
+    stack: str, values: Mapping[str, Any], unreadable: Mapping[str, str] | None = None
+) -> PlatformSettings:
     """Settings from field name -> plain value.
+
+    Args:
+        stack: Its name, by default also the environment's.
+        values: The settings.
+        unreadable: Key -> what was wrong with it before it had a value.
 
     Raises:
         SettingsError: with every problem found, not only the first.
     """
+    given = {"environment": stack, **values}
+    problems = dict(unreadable or {})
     try:
-        return PlatformSettings.model_validate({"environment": stack, **values})
+        settings = PlatformSettings.model_validate(given)
     except ValidationError as error:
-        raise SettingsError(stack, [_explain(problem) for problem in error.errors()]) from None
-
-
-def _explain(problem: Any) -> str:
-    location = [str(part) for part in problem["loc"] if part not in ("create", "existing")]
-    names = keys()
-    if not location:
-        where = "mlops"
+        for where, told in _explain(error):
+            problems.setdefault(where, told)
+        _look_further(given, error, problems)
     else:
-        where = ".".join([names.get(location[0], f"{PROJECT}:{location[0]}"), *location[1:]])
+        if not problems:
+            return settings
+    raise SettingsError(stack, [f"{where}: {told}" for where, told in problems.items()])
+
+
+def _look_further(
+    given: Mapping[str, Any], error: ValidationError, problems: dict[str, str]
+) -> None:
+    """Add the problems between settings, which pydantic looks for only where each is right.
+
+    What is wrong by itself is taken away for that; that it is not there then is no problem.
+    """
+    rest: dict[str, Any] = copy.deepcopy(dict(given))
+    told_of_accounts = any(where.startswith(f"{_ACCOUNTS}.") for where in problems)
+    while True:
+        before = copy.deepcopy(rest)
+        for problem in error.errors():
+            _remove(rest, _path(problem["loc"]))
+        # In place of what a stack must have, only to get as far as the checks between settings.
+        rest = {"region": _regions()[0], **rest}
+        rest["tags"] = {"owner": "any", "cost_centre": "any", **rest.get("tags", {})}
+        if rest == before:
+            return
+        try:
+            PlatformSettings.model_validate(rest)
+        except ValidationError as more:
+            error = more
+        else:
+            return
+        for problem in error.errors():
+            for where, told in _explained(problem):
+                missing = problem["type"] == "missing" or (
+                    told_of_accounts and where in (_ACCOUNTS, _ACCOUNTS.rpartition(".")[0])
+                )
+                if not missing:
+                    problems.setdefault(where, told)
+
+
+def _remove(tree: Any, path: Sequence[int | str]) -> None:
+    for part in path[:-1]:
+        if not isinstance(tree, dict) or part not in tree:
+            return
+        tree = cast("dict[int | str, Any]", tree)[part]
+    if path and isinstance(tree, dict):
+        cast("dict[int | str, Any]", tree).pop(path[-1], None)
+
+
+def _path(location: Sequence[int | str]) -> list[int | str]:
+    """Where a setting is, without the kind of network that pydantic counts as a step."""
+    return [part for part in location if part not in ("create", "existing")]
+
+
+def _key(path: Sequence[int | str]) -> str:
+    if not path:
+        return PROJECT
+    first, *rest = map(str, path)
+    return ".".join([keys().get(first, f"{PROJECT}:{first}"), *rest])
+
+
+def _explain(error: ValidationError) -> list[tuple[str, str]]:
+    """Key and problem, for all that an error holds."""
+    return [found for problem in error.errors() for found in _explained(problem)]
+
+
+def _explained(problem: Any) -> Iterator[tuple[str, str]]:
+    cause = problem.get("ctx", {}).get("error")
+    if isinstance(cause, _NotTogetherError):
+        for where, told in cause.problems:
+            yield _key(where.split(".")), told
+        return
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
         message = "is not a known setting; see the schema in Pulumi.yaml and docs/settings.md"
     elif problem["type"] == "missing":
         message = "is required"
-    found = problem.get("input")
-    shown = "" if problem["type"] in ("missing", "extra_forbidden") else _shown(found)
-    return f"{where}: {message}{shown}"
+    untold = ("missing", "extra_forbidden")
+    shown = "" if problem["type"] in untold else _shown(problem.get("input"))
+    yield _key(_path(problem["loc"])), f"{message}{shown}"
 
 
 def _shown(value: Any) -> str:
@@ -529,10 +921,13 @@ def load(config: pulumi.Config, stack: str) -> PlatformSettings:
     """Settings of the running stack.
 
     Raises:
-        SettingsError: as :func:`parse`; also for a value that is not valid JSON.
+        SettingsError: as :func:`parse`; also for a key that is not known and for a value that is
+            not valid JSON.
     """
     values: dict[str, Any] = {}
-    problems: list[str] = []
+    # What was set explicitly, as for an inline program, and what the engine hands to a process.
+    handed = {*runtime_config.CONFIG.get(), *runtime_config.get_config_env()}
+    problems = _not_known(handed)
     for field, key in keys().items():
         text = config.get(key.partition(":")[2])
         if not text:
@@ -540,20 +935,46 @@ def load(config: pulumi.Config, stack: str) -> PlatformSettings:
         try:
             values[field] = _decode(field, text)
         except json.JSONDecodeError as error:
-            problems.append(f"{key}: expected an object, could not read it as JSON: {error}")
-    if problems:
-        raise SettingsError(stack, problems)
+            problems[key] = f"{_NO_JSON}: {error}"
     if os.environ.get(ACCESS_VARIABLE):
         values["access"] = os.environ[ACCESS_VARIABLE]
-    return parse(stack, values)
+    return parse(stack, values, problems)
 
 
+def _not_known(given: Iterable[str]) -> dict[str, str]:
+    """Key of the platform's namespace that is no setting -> what to say of it."""
+    names = [key.partition(":")[2] for key in keys().values()]
+    found: dict[str, str] = {}
+    for key in sorted(set(given) - set(keys().values())):
+        namespace, _, name = key.partition(":")
+        if namespace == PROJECT:
+            near = difflib.get_close_matches(name, names, n=1, cutoff=0.75)
+            told = f", did you mean {PROJECT}:{near[0]}?" if near else "; see docs/settings.md"
+            found[key] = f"is not a known setting{told}"
+    return found
+
+
+_ACCOUNTS = f"{PROJECT}:organization.accounts"
+_NO_JSON = "expected an object, could not read it as JSON"
 _TEXTS = frozenset({"environment", "prefix", "region", "access"})
 
 
 def _decode(field: str, text: str) -> Any:
     """The engine hands texts as they are and everything else as JSON."""
     return text if field in _TEXTS else json.loads(text)
+
+
+def stack_file(project_dir: Path, stack: str) -> Path:
+    """The file with a stack's settings."""
+    return project_dir / f"Pulumi.{stack}.yaml"
+
+
+def stack_names(project_dir: Path) -> tuple[str, ...]:
+    """A platform's stacks in order: those that every platform has, and the others with a file."""
+    names = (
+        path.name.split(".")[1] for path in project_dir.glob(stack_file(project_dir, "*").name)
+    )
+    return in_order([*ENVIRONMENTS, *filter(is_environment, names)])
 
 
 def load_stack(project_dir: Path, stack: str) -> PlatformSettings:
@@ -563,7 +984,7 @@ def load_stack(project_dir: Path, stack: str) -> PlatformSettings:
         SettingsError: as :func:`parse`; also when the stack file is missing or has unknown keys.
     """
     project = yaml.safe_load((project_dir / "Pulumi.yaml").read_text())
-    path = project_dir / f"Pulumi.{stack}.yaml"
+    path = stack_file(project_dir, stack)
     if not path.exists():
         raise SettingsError(stack, [f"there is no file {path.name}"])
     merged: dict[str, Any] = {
@@ -574,23 +995,24 @@ def load_stack(project_dir: Path, stack: str) -> PlatformSettings:
     merged |= (yaml.safe_load(path.read_text()) or {}).get("config", {})
     by_key = {key: name for name, key in keys().items()}
     own = {key: value for key, value in merged.items() if key.startswith(f"{PROJECT}:")}
-    unknown = [
-        f"{key}: is not a known setting; see the schema in Pulumi.yaml"
-        for key in own
-        if key not in by_key
-    ]
-    if unknown:
-        raise SettingsError(stack, unknown)
     values: dict[str, Any] = {}
+    problems = _not_known(own)
     for key, value in own.items():
-        if value != "":
-            # The CLI writes truth values as texts when it rewrites a stack file.
+        if value == "" or key in problems:
+            continue
+        # The CLI writes truth values as texts when it rewrites a stack file.
+        try:
             values[by_key[key]] = _decode(by_key[key], value) if isinstance(value, str) else value
-    return parse(stack, values)
+        except json.JSONDecodeError as error:
+            problems[key] = f"{_NO_JSON}: {error}"
+    return parse(stack, values, problems)
 
 
 def check_together(stacks: Sequence[PlatformSettings]) -> None:
-    """What must hold between stacks: one organisation, one prefix, networks that do not overlap.
+    """What must hold between stacks: one organisation, prefix and region, and separate networks.
+
+    Stacks name each other's resources by prefix, account and region (:meth:`Names.at`), so all
+    three must be the same to each of them.
 
     Raises:
         SettingsError: naming both stacks.
@@ -604,6 +1026,27 @@ def check_together(stacks: Sequence[PlatformSettings]) -> None:
                     f"{keys()[field]}: {first.environment} and {other.environment} differ; "
                     "set it once, in Pulumi.yaml"
                 )
+        if first.region != other.region:
+            problems.append(
+                f"{keys()['region']}: {first.environment} ({first.region}) and "
+                f"{other.environment} ({other.region}) differ; a platform lives in one region: "
+                "give both the same one, or another region a platform with a prefix of its own"
+            )
+    owners = {s.account_id: s for s in stacks if s.owns_account}
+    for guest in stacks:
+        owner = owners.get(guest.account_id, guest)
+        asked = guest.security_services
+        dropped = [
+            name
+            for name in sorted(asked.model_fields_set)
+            if getattr(asked, name) and not getattr(owner.security_services, name)
+        ]
+        if dropped:
+            problems.append(
+                f"{keys()['security_services']}: {guest.environment} asks for "
+                f"{', '.join(dropped)}, and shares the account of {owner.environment}, whose stack "
+                "makes an account's services: ask for them there"
+            )
     created = [s for s in stacks if isinstance(s.network, CreatedNetwork)]
     for index, one in enumerate(created):
         for two in created[index + 1 :]:

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
+from components.endpoint_services import ENDPOINT_SERVICES, FURTHER_SERVICES
 from components.settings import PlatformSettings, Tree, keys
 
 PATH = Path(__file__).parents[1] / "docs" / "settings.md"
@@ -32,12 +33,28 @@ All errors of a stack are reported at once, each with its key. A new company cha
 """
 
 
+_ENDPOINTS = """
+## Endpoint services
+
+What `mlops:network.endpoints` may name; by default an environment has what it needs. One that is
+missing here is added in `components/endpoint_services.py`.
+
+| for | services |
+| --- | --- |
+"""
+
+
 def reference() -> str:
     """The page's text."""
     rows: list[str] = []
     for name, key in keys().items():
         _rows(key, PlatformSettings.model_fields[name], rows)
-    return _HEAD + "\n".join(rows) + "\n"
+    needs = {**ENDPOINT_SERVICES, "a company's own needs": FURTHER_SERVICES}
+    services = [
+        f"| {need} | {', '.join(f'`{service}`' for service in named)} |"
+        for need, named in needs.items()
+    ]
+    return _HEAD + "\n".join(rows) + "\n" + _ENDPOINTS + "\n".join(services) + "\n"
 
 
 def _rows(key: str, field: FieldInfo, rows: list[str]) -> None:
@@ -78,7 +95,7 @@ def _type(annotation: Any) -> str:
         return f"map to {_type(parts[1])}"
     if isinstance(annotation, type) and issubclass(annotation, Enum):
         return ", ".join(f"`{member.value}`" for member in annotation)
-    names: dict[Any, str] = {str: "text", int: "integer", bool: "true/false"}
+    names: dict[Any, str] = {str: "text", int: "integer", bool: "true/false", Any: "any value"}
     return names[annotation]
 
 
