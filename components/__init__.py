@@ -1,1 +1,1 @@
-"""The platform's components: one concept a file, composed by ``__main__``."""
+"""The platform's components: one concept a file, composed by ``components.stacks``."""

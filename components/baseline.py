@@ -8,7 +8,7 @@ belongs to the hub; the deployer's role is made by the bootstrap, since it makes
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import pulumi
 import pulumi_aws as aws
@@ -17,7 +17,7 @@ from pulumi import Output, ResourceOptions
 from components import baseline_policies as policies
 from components import iam
 from components.contract import publish
-from components.naming import WORKLOAD_ENVIRONMENTS, Names, Placement
+from components.naming import HUB, Names, Placement
 from components.storage import BucketSpec, make_bucket
 
 
@@ -50,6 +50,8 @@ class AccountBaselineArgs(TypedDict):
     """Who is told of a passed budget, beside the alerts topic."""
     personas: Mapping[str, Sequence[str]]
     """Persona -> principals that may assume its role; none: hub identities with its tag."""
+    offers_products: NotRequired[bool]
+    """Whether the hub offers products of Service Catalog; absent means yes."""
 
 
 class AccountBaseline(pulumi.ComponentResource):
@@ -62,7 +64,7 @@ class AccountBaseline(pulumi.ComponentResource):
     log_bucket: Output[str]
     access_log_bucket: Output[str]
     role_arns: dict[str, Output[str]]
-    """Persona, and ``model-execution`` -> role."""
+    """Persona, and ``model-execution`` for deployed models that no project has -> role."""
     alerts_topic_arn: Output[str]
 
     def __init__(
@@ -220,9 +222,13 @@ class AccountBaseline(pulumi.ComponentResource):
                 policies.persona_trust(
                     self._placement, persona, self._args["personas"].get(persona, ())
                 ),
-                policies.persona_statements(self._placement, persona),
+                policies.persona_statements(
+                    self._placement,
+                    persona,
+                    offers_products=self._args.get("offers_products", True),
+                ),
             )
-        if self._placement["environment"] in WORKLOAD_ENVIRONMENTS:
+        if self._placement["environment"] != HUB:
             self._role(
                 "model-execution",
                 [iam.service_trust("sagemaker.amazonaws.com", account_id=self._names.account_id)],

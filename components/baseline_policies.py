@@ -6,17 +6,20 @@ Pure functions, so that tests evaluate exactly what is deployed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from components import iam
+from components import iam, job_roles
 from components.naming import Names, Placement
+from components.personas import PERSONAS as STUDIO_PERSONAS
+from components.personas import launching_statements
 
 KEY_SERVICES: Mapping[str, tuple[str, ...]] = {
-    "data": ("s3", "athena", "dynamodb", "glue", "sagemaker", "lakeformation"),
+    "data": ("s3", "athena", "codecommit", "dynamodb", "glue", "sagemaker", "lakeformation"),
     "models": ("s3", "ecr", "sagemaker"),
     "logs": ("s3",),
     "storage": ("ec2", "elasticfilesystem", "sagemaker"),
     "audit": ("s3",),
-    "messages": ("sns", "sqs", "ssm", "secretsmanager", "events"),
+    "messages": ("sns", "sqs", "ssm", "secretsmanager", "events", "lambda", "dynamodb"),
 }
 """Key purpose -> services through which the account's identities may use it.
 
@@ -36,7 +39,14 @@ CRYPTOGRAPHY = [
 ]
 """The five actions by which data is encrypted and decrypted."""
 
+ORIGIN = ("RegisteredBy", "StartedBy", "SourceModelPackageArn")
+"""Customer metadata of central versions that tell where they come from; promotion writes them."""
+
 PERSONAS = ("platform-engineer", "ml-engineer", "governance-officer")
+
+SIGN_IN = "studio-user"
+"""Role by which people open Studio where the domain's users are not a directory's, and the tag that
+says whose profile: of identities, of the role's sessions, and of profiles."""
 
 
 def key_statements(names: Names, purpose: str) -> list[iam.Statement]:
@@ -128,10 +138,12 @@ def boundary_statements(names: Names) -> list[iam.Statement]:
             sid="OuterLimit",
             actions=[
                 "access-analyzer:*", "athena:*", "cloudtrail:Describe*", "cloudtrail:Get*",
-                "cloudtrail:LookupEvents", "cloudwatch:*", "codebuild:*", "codecommit:*",
+                "cloudtrail:LookupEvents", "cloudwatch:*", "codeartifact:Get*",
+                "codeartifact:Read*", "codebuild:*", "codecommit:*",
                 "codeconnections:*", "codepipeline:*", "config:Describe*", "config:Get*",
-                "datazone:*", "ec2:CreateNetworkInterface*", "ec2:DeleteNetworkInterface*",
-                "ec2:Describe*", "ecr:*", "elasticfilesystem:*", "events:*", "glue:*",
+                "datazone:*", "dynamodb:*", "ec2:*PrivateIpAddresses",
+                "ec2:CreateNetworkInterface*", "ec2:DeleteNetworkInterface*", "ec2:Describe*",
+                "ecr:*", "elasticfilesystem:*", "events:*", "glue:*",
                 "iam:Get*", "iam:List*", "kms:*", "lakeformation:*", "lambda:*",
                 "logs:*", "s3:*", "sagemaker:*", "secretsmanager:*", "servicecatalog:*", "sns:*",
                 "sqs:*", "ssm:*", "states:*", "sts:*", "tag:*", "application-autoscaling:*",
@@ -202,9 +214,15 @@ def boundary_statements(names: Names) -> list[iam.Statement]:
 
 
 def persona_trust(
-    placement: Placement, persona: str, principals: Sequence[str]
+    placement: Placement, persona: str | Sequence[str], principals: Sequence[str]
 ) -> list[iam.Statement]:
-    """Who may assume a persona's role: the configured principals, else hub identities by tag."""
+    """Who may assume a persona's role: the configured principals, else hub identities by tag.
+
+    Args:
+        placement: Where.
+        persona: Whose role; several where any of them will do.
+        principals: Patterns of ARNs.
+    """
     hub = Names.at(placement, "governance")
     if not principals:
         return [
@@ -226,6 +244,59 @@ def persona_trust(
     ]
 
 
+def sign_in_trust(placement: Placement, principals: Sequence[str]) -> list[iam.Statement]:
+    """Who may open Studio: people of Studio's personas, each as who their identity says.
+
+    A session's tag must be the identity's own, so nobody takes another's name.
+    Source: IAM user guide, "Pass session tags in AWS STS".
+
+    Args:
+        placement: Where.
+        principals: Patterns of ARNs; by default hub identities with the tag of such a persona.
+    """
+    named = {
+        "StringEquals": {f"aws:RequestTag/{SIGN_IN}": f"${{aws:PrincipalTag/{SIGN_IN}}}"},
+        "ForAllValues:StringEquals": {"aws:TagKeys": [SIGN_IN]},
+    }
+    return [
+        replace(
+            statement,
+            actions=["sts:AssumeRole", "sts:TagSession"],
+            conditions=iam.merged(statement.conditions, named),
+        )
+        for statement in persona_trust(placement, STUDIO_PERSONAS, principals)
+    ]
+
+
+def sign_in_statements(names: Names) -> list[iam.Statement]:
+    """What those may do who open Studio: make the address of their own profile, and no other's.
+
+    Source: SageMaker developer guide, "Control access to the SageMaker API by using identity-based
+    policies", and the service authorization reference, which gives the action no other key.
+    """
+    return [
+        iam.Statement(
+            # A profile's ARN may spell its name otherwise; its tag is what the platform gave it.
+            sid="OpenOwnProfile",
+            actions=["sagemaker:CreatePresignedDomainUrl"],
+            resources=[names.arn("sagemaker", "user-profile/*")],
+            conditions={
+                "StringEquals": {
+                    f"sagemaker:ResourceTag/{SIGN_IN}": f"${{aws:PrincipalTag/{SIGN_IN}}}"
+                }
+            },
+        ),
+        iam.Statement(
+            sid="FindDomain",
+            actions=["ssm:GetParameter"],
+            resources=[
+                names.arn("ssm", f"parameter{names.parameter(path)}")
+                for path in ("studio/domain-id", "domains/*/domain-id")
+            ],
+        ),
+    ]
+
+
 _READING = iam.Statement(
     # Configuration and records, but no data: neither objects, secrets nor parameters' values.
     sid="ReadConfiguration",
@@ -242,11 +313,83 @@ _READING = iam.Statement(
 )  # fmt: skip
 
 
-def persona_statements(placement: Placement, persona: str) -> list[iam.Statement]:
+def _open(names: Names, purpose: str, services: Sequence[str], sid: str) -> iam.Statement:
+    """Decryption with a key through services; the key is known by its alias only."""
+    return iam.Statement(
+        # The key's id is made with it, so its resource can only be any key.
+        sid=sid,
+        actions=["kms:Decrypt"],
+        resources=[names.arn("kms", "key/*")],
+        conditions={
+            "StringEquals": {
+                "kms:ViaService": [
+                    f"{service}.{names.region}.amazonaws.com" for service in services
+                ]
+            },
+            "ForAnyValue:StringEquals": {"kms:ResourceAliases": names.alias(purpose)},
+        },
+    )
+
+
+def _know_deployments(names: Names) -> list[iam.Statement]:
+    """Reading of what ``python -m automation models`` shows in the hub."""
+    own = names.name("*")
+    return [
+        iam.Statement(
+            sid="ReadDeployments",
+            actions=["dynamodb:GetItem", "dynamodb:Query"],
+            resources=[names.arn("dynamodb", f"table/{names.name('deployments')}")],
+        ),
+        iam.Statement(
+            sid="ReadProjects",
+            actions=["ssm:GetParameter"],
+            resources=[names.arn("ssm", f"parameter{names.parameter('projects/*')}")],
+        ),
+        iam.Statement(
+            # What the function asks of a version is among its settings; none of them is secret.
+            sid="ReadDeploymentRules",
+            actions=["lambda:GetFunctionConfiguration"],
+            resources=[names.arn("lambda", f"function:{names.name('deployments')}")],
+        ),
+        iam.Statement(
+            # The bucket's policy lets nobody read outside the hub's network.
+            sid="ReadEvidence",
+            actions=["s3:GetObject"],
+            resources=[f"{names.bucket_arn('models')}/promoted/*"],
+        ),
+        iam.Statement(
+            sid="ReadScans",
+            actions=["ecr:DescribeImageScanFindings"],
+            resources=[names.arn("ecr", f"repository/{own}")],
+        ),
+        _open(names, "models", ("s3", "sagemaker"), "OpenCardsAndEvidence"),
+        _open(names, "messages", ("dynamodb", "lambda"), "OpenLedgerAndRules"),
+    ]
+
+
+def _know_training(names: Names) -> iam.Statement:
+    """Reading of how a version was made, in dev."""
+    return iam.Statement(
+        sid="ReadTraining",
+        actions=["sagemaker:DescribePipelineExecution", "sagemaker:DescribeTrainingJob",
+                 "sagemaker:ListPipelineExecutionSteps"],
+        resources=[names.arn("sagemaker", f"{kind}/*") for kind in ("pipeline", "training-job")],
+    )  # fmt: skip
+
+
+def persona_statements(
+    placement: Placement, persona: str, *, offers_products: bool = True
+) -> list[iam.Statement]:
     """What a persona may do in one account.
 
     The platform engineer reads and assumes the deployers; the ML engineer approves versions in the
     hub and works with endpoints; the governance officer reads all and decides approvals.
+
+    Args:
+        placement: Where.
+        persona: Whose.
+        offers_products: Whether the hub has products of Service Catalog, which platform engineers
+            launch there.
     """
     names = Names.at(placement)
     registry = [
@@ -271,6 +414,11 @@ def persona_statements(placement: Placement, persona: str) -> list[iam.Statement
             iam.Statement(
                 sid="AssumeDeployers", actions=["sts:AssumeRole"], resources=sorted(set(deployers))
             ),
+            *(
+                launching_statements()
+                if offers_products and placement["environment"] == "governance"
+                else ()
+            ),
         ]
     if persona == "ml-engineer":
         own = [
@@ -290,22 +438,103 @@ def persona_statements(placement: Placement, persona: str) -> list[iam.Statement
                 resources=own,
             ),
         ]  # fmt: skip
+        if placement["environment"] == "dev":
+            statements.append(_know_training(names))
         if placement["environment"] == "governance":
+            own_versions = [names.arn("sagemaker", f"model-package/{names.name('*')}")]
+            statements += _know_deployments(names)
             statements.append(
                 iam.Statement(
                     sid="ApproveInTheHub",
                     actions=["sagemaker:UpdateModelPackage"],
-                    resources=[names.arn("sagemaker", "model-package/*")],
+                    resources=own_versions,
+                )
+            )
+            statements += [
+                iam.Statement(
+                    # Who registered a version decides who may approve it: nobody rewrites that.
+                    sid=f"DenyOther{key}",
+                    effect="Deny",
+                    actions=["sagemaker:UpdateModelPackage"],
+                    resources=["*"],
+                    conditions={"Null": {f"sagemaker:CustomerMetadataProperties/{key}": "false"}},
+                )
+                for key in ORIGIN
+            ]
+            statements.append(
+                iam.Statement(
+                    sid="DenyOriginRemoved",
+                    effect="Deny",
+                    actions=["sagemaker:UpdateModelPackage"],
+                    resources=["*"],
+                    conditions={
+                        "ForAnyValue:StringEquals": {
+                            "sagemaker:CustomerMetadataPropertiesToRemove": list(ORIGIN)
+                        }
+                    },
+                )
+            )
+            statements.append(
+                iam.Statement(
+                    sid="RollBack",
+                    actions=["lambda:InvokeFunction"],
+                    resources=[names.arn("lambda", f"function:{names.name('deployments')}")],
+                )
+            )
+            statements.append(
+                iam.Statement(
+                    sid="RetryPromotions",
+                    actions=[
+                        "sqs:ChangeMessageVisibility",
+                        "sqs:DeleteMessage",
+                        "sqs:GetQueueAttributes",
+                        "sqs:GetQueueUrl",
+                        "sqs:ReceiveMessage",
+                        "sqs:SendMessage",
+                    ],
+                    resources=[
+                        names.arn("sqs", names.name(queue, "queue"))
+                        for queue in ("promotions", "promotions-failed")
+                    ],
+                )
+            )
+            statements.append(
+                iam.Statement(
+                    # The deployments' function is called with what is there, so nothing is sent.
+                    sid="RetryDeployments",
+                    actions=[
+                        "sqs:ChangeMessageVisibility",
+                        "sqs:DeleteMessage",
+                        "sqs:GetQueueUrl",
+                        "sqs:ReceiveMessage",
+                    ],
+                    resources=[names.arn("sqs", names.name("deployments-failed", "queue"))],
+                )
+            )
+            statements.append(
+                iam.Statement(
+                    # The messages key is known by its alias only: its id is made with it.
+                    sid="OpenMessages",
+                    actions=["kms:Decrypt", "kms:GenerateDataKey*"],
+                    resources=[names.arn("kms", "key/*")],
+                    conditions={
+                        "StringEquals": {"kms:ViaService": f"sqs.{names.region}.amazonaws.com"},
+                        "ForAnyValue:StringEquals": {
+                            "kms:ResourceAliases": names.alias("messages")
+                        },
+                    },
                 )
             )
         return statements
     return [
         _READING,
         describe,
+        *(_know_deployments(names) if placement["environment"] == "governance" else ()),
         iam.Statement(
             sid="ReadAudit",
             actions=["sagemaker:DescribeEndpoint", "sagemaker:DescribeTrainingJob",
-                     "sagemaker:DescribePipelineExecution"],
+                     "sagemaker:DescribePipelineExecution",
+                     "sagemaker:ListPipelineExecutionSteps"],
             resources=[names.arn("sagemaker", "*")],
         ),
         iam.Statement(
@@ -316,15 +545,46 @@ def persona_statements(placement: Placement, persona: str) -> list[iam.Statement
     ]  # fmt: skip
 
 
-def model_execution_statements(placement: Placement) -> list[iam.Statement]:
-    """What a deployed model's role may do: read the hub's artifacts and images, write its logs."""
-    names, hub = Names.at(placement), Names.at(placement, "governance")
+def _central_artifacts(placement: Placement, project: str) -> list[iam.Statement]:
+    """Reading in the hub's bucket: all of it, or what promotion put there for one project.
+
+    The folder is that of the source's account and group; ``functions/promotion/events.py`` has it.
+    """
+    bucket, dev = Names.at(placement, "governance").bucket_arn("models"), Names.at(placement, "dev")
+    if not project:
+        return [
+            iam.Statement(
+                sid="ReadCentralArtifacts",
+                actions=["s3:GetObject", "s3:ListBucket"],
+                resources=[bucket, f"{bucket}/*"],
+            )
+        ]
+    folder = f"promoted/{dev.account_id}/{dev.name(project, 'group')}/*"
     return [
         iam.Statement(
-            sid="ReadCentralArtifacts",
-            actions=["s3:GetObject", "s3:ListBucket"],
-            resources=[hub.bucket_arn("models"), f"{hub.bucket_arn('models')}/*"],
+            sid="ReadCentralArtifacts", actions=["s3:GetObject"], resources=[f"{bucket}/{folder}"]
         ),
+        iam.Statement(
+            sid="FindCentralArtifacts",
+            actions=["s3:ListBucket"],
+            resources=[bucket],
+            conditions={"StringLike": {"s3:prefix": folder}},
+        ),
+    ]
+
+
+def model_execution_statements(placement: Placement, project: str = "") -> list[iam.Statement]:
+    """What a deployed model's role may do: read the hub's artifacts and images, write its logs.
+
+    Args:
+        placement: Where.
+        project: Whose models run as it, and whose artifacts it reads; empty for the environment's
+            own role, for models of groups that the settings name and no project has. No project may
+            pass that one. The policies of projects' image repositories say who pulls from each.
+    """
+    names, hub = Names.at(placement), Names.at(placement, "governance")
+    return [
+        *_central_artifacts(placement, project),
         iam.Statement(
             # The hub's key is known by its alias only: ids are not known before it is made.
             sid="DecryptCentralArtifacts",
@@ -338,39 +598,29 @@ def model_execution_statements(placement: Placement) -> list[iam.Statement]:
                      "ecr:GetDownloadUrlForLayer"],
             resources=[hub.arn("ecr", f"repository/{hub.name('*')}")],
         ),
+        *job_roles.running(names),
         iam.Statement(
-            # This action knows no resources. Source: service authorization reference, Amazon ECR.
-            sid="SignInToImages",
-            actions=["ecr:GetAuthorizationToken"],
-            resources=["*"],
+            # The traffic of endpoints that are told to capture it.
+            sid="WriteCapture",
+            actions=["s3:PutObject"],
+            resources=[f"{names.bucket_arn('logs')}/data-capture/*"],
         ),
         iam.Statement(
-            sid="WriteLogs",
-            actions=["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams",
-                     "logs:PutLogEvents"],
-            resources=[names.arn("logs", "log-group:/aws/sagemaker/*")],
+            # The key is known by its alias only: its id is not known before it is made.
+            sid="EncryptCapture",
+            actions=["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey*"],
+            resources=[names.arn("kms", "key/*")],
+            conditions={
+                "StringEquals": {"kms:ViaService": f"s3.{names.region}.amazonaws.com"},
+                "ForAnyValue:StringEquals": {"kms:ResourceAliases": names.alias("logs")},
+            },
         ),
         iam.Statement(
-            sid="WriteMetrics",
-            actions=["cloudwatch:PutMetricData"],
-            resources=["*"],
-            conditions={"StringLike": {"cloudwatch:namespace": ["/aws/sagemaker/*",
-                                                               "aws/sagemaker/*"]}},
+            # SageMaker looks at an update's alarms as this role. Source: SageMaker developer guide,
+            # "Auto-Rollback Configuration and Monitoring".
+            sid="WatchRollouts",
+            actions=["cloudwatch:DescribeAlarms"],
+            resources=[names.arn("cloudwatch", f"alarm:{names.name('*')}")],
         ),
-        iam.Statement(
-            # Network interfaces in the VPC: their ids are not known before they are made.
-            sid="RunInTheVpc",
-            actions=[
-                "ec2:CreateNetworkInterface", "ec2:CreateNetworkInterfacePermission",
-                "ec2:DeleteNetworkInterface", "ec2:DeleteNetworkInterfacePermission",
-            ],
-            resources=[names.arn("ec2", f"{kind}/*") for kind in
-                       ("network-interface", "subnet", "security-group")],
-        ),
-        iam.Statement(
-            sid="SeeTheVpc",
-            actions=["ec2:DescribeDhcpOptions", "ec2:DescribeNetworkInterfaces",
-                     "ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeVpcs"],
-            resources=["*"],
-        ),
+        *job_roles.networking(names),
     ]  # fmt: skip

@@ -12,7 +12,11 @@ from pulumi import Input, Output, ResourceOptions
 from components import iam
 from components.contract import publish
 from components.naming import Names, Placement
+from components.personas import CENTRAL_FEATURES
 from components.storage import BucketSpec, make_bucket, only_endpoints, only_key
+
+OFFLINE_STORES = "sagemaker_featurestore"
+"""Glue's database of all feature groups' offline stores, which SageMaker makes itself."""
 
 EXEMPT_ROLES = ("pipeline-execution", "lake-formation", "feature-store")
 """Roles whose ``Principal`` tag lets them reach the data bucket from outside the endpoints: the
@@ -69,12 +73,16 @@ class DataAccess(pulumi.ComponentResource):
         self._names = Names.at(self._placement)
         self._bucket()
         self._values: dict[str, Input[str]] = {"data/bucket": self.data_bucket}
+        governed = args["athena"] and args["lake_formation"]
+        settings = self._lake_settings() if governed and args["owns_account"] else []
         if args["athena"]:
-            database = self._athena()
-            if args["lake_formation"]:
-                self._lake_formation(database)
+            database = self._athena(settings)
+            if governed:
+                self._lake_formation(database, settings)
         if args["feature_store"]:
-            self._features()
+            role, group = self._features(settings)
+            if governed:
+                self._offline_store(role, [*settings, group])
         if args["datazone"]:
             self._datazone()
         publish(self, name, self._names, self._values)
@@ -152,7 +160,7 @@ class DataAccess(pulumi.ComponentResource):
         )
         return made
 
-    def _athena(self) -> aws.glue.CatalogDatabase:
+    def _athena(self, settings: Sequence[pulumi.Resource]) -> aws.glue.CatalogDatabase:
         names, key = self._names, self._args["data_key_arn"]
         if self._args["owns_account"]:
             aws.glue.DataCatalogEncryptionSettings(
@@ -190,7 +198,7 @@ class DataAccess(pulumi.ComponentResource):
             name=names.name("data").replace("-", "_"),
             description="Tables over the data bucket",
             location_uri=self.data_bucket.apply(lambda bucket: f"s3://{bucket}/tables/"),
-            opts=self._child(),
+            opts=self._child(depends_on=settings),
         )
         workgroup = aws.athena.Workgroup(
             f"{self._name}-workgroup",
@@ -215,40 +223,73 @@ class DataAccess(pulumi.ComponentResource):
         self._values["data/workgroup"] = workgroup.name
         return database
 
-    def _lake_formation(self, database: aws.glue.CatalogDatabase) -> None:
-        needs: list[pulumi.Resource] = []
-        if self._args["owns_account"]:
-            needs.append(
-                aws.lakeformation.DataLakeSettings(
-                    f"{self._name}-lake",
-                    admins=list(self._args["administrator_role_arns"]),
-                    opts=self._child(),
-                )
+    def _lake_settings(self) -> list[pulumi.Resource]:
+        """Lake Formation's administrators, and that what is new is closed until it is granted.
+
+        An account begins with all of a new database open to whom IAM lets to it, which no grant
+        takes back: the settings come before the first database.
+        Source: Lake Formation developer guide, "Changing the default settings for your data lake".
+        """
+        return [
+            aws.lakeformation.DataLakeSettings(
+                f"{self._name}-lake",
+                admins=list(self._args["administrator_role_arns"]),
+                create_database_default_permissions=[],
+                create_table_default_permissions=[],
+                opts=self._child(),
             )
+        ]
+
+    def _lake_formation(
+        self, database: aws.glue.CatalogDatabase, settings: Sequence[pulumi.Resource]
+    ) -> None:
         role = self._service_role("lake-formation", "lakeformation.amazonaws.com", ["tables/"])
         aws.lakeformation.Resource(
             f"{self._name}-tables",
             arn=f"{self._names.bucket_arn('data')}/tables",
             role_arn=role.arn,
+            opts=self._child(depends_on=settings),
+        )
+        for reader, arn in self._args["reader_role_arns"].items():
+            self._grant_reading(reader, arn, database.name, settings)
+
+    def _grant_reading(
+        self,
+        grant: str,
+        role_arn: Input[str],
+        database: Input[str],
+        needs: Sequence[pulumi.Resource],
+    ) -> None:
+        aws.lakeformation.Permissions(
+            f"{self._name}-{grant}-database",
+            principal=role_arn,
+            permissions=["DESCRIBE"],
+            database={"name": database},
+            opts=self._child(depends_on=needs),
+        )
+        aws.lakeformation.Permissions(
+            f"{self._name}-{grant}-tables",
+            principal=role_arn,
+            permissions=["DESCRIBE", "SELECT"],
+            table={"database_name": database, "wildcard": True},
+            opts=self._child(depends_on=needs),
+        )
+
+    def _offline_store(self, role: aws.iam.Role, needs: Sequence[pulumi.Resource]) -> None:
+        """Grants on the tables of offline stores: their database comes with the first group."""
+        aws.lakeformation.Permissions(
+            f"{self._name}-feature-store-tables",
+            principal=role.arn,
+            permissions=["ALTER", "DESCRIBE"],
+            table={"database_name": OFFLINE_STORES, "wildcard": True},
             opts=self._child(depends_on=needs),
         )
         for reader, arn in self._args["reader_role_arns"].items():
-            aws.lakeformation.Permissions(
-                f"{self._name}-{reader}-database",
-                principal=arn,
-                permissions=["DESCRIBE"],
-                database={"name": database.name},
-                opts=self._child(depends_on=needs),
-            )
-            aws.lakeformation.Permissions(
-                f"{self._name}-{reader}-tables",
-                principal=arn,
-                permissions=["DESCRIBE", "SELECT"],
-                table={"database_name": database.name, "wildcard": True},
-                opts=self._child(depends_on=needs),
-            )
+            self._grant_reading(f"{reader}-features", arn, OFFLINE_STORES, needs)
 
-    def _features(self) -> None:
+    def _features(
+        self, settings: Sequence[pulumi.Resource]
+    ) -> tuple[aws.iam.Role, aws.sagemaker.FeatureGroup]:
         key, names = self._args["data_key_arn"], self._names
         role = self._service_role(
             "feature-store",
@@ -262,15 +303,15 @@ class DataAccess(pulumi.ComponentResource):
                     actions=["glue:GetTable", "glue:UpdateTable"],
                     resources=[
                         names.arn("glue", "catalog"),
-                        names.arn("glue", "database/sagemaker_featurestore"),
-                        names.arn("glue", "table/sagemaker_featurestore/*"),
+                        names.arn("glue", f"database/{OFFLINE_STORES}"),
+                        names.arn("glue", f"table/{OFFLINE_STORES}/*"),
                     ],
                 )
             ],
         )
         group = aws.sagemaker.FeatureGroup(
             f"{self._name}-features",
-            feature_group_name=self._names.name("central-features"),
+            feature_group_name=names.name(CENTRAL_FEATURES),
             description="Features that teams share",
             record_identifier_feature_name="record_id",
             event_time_feature_name="event_time",
@@ -290,9 +331,10 @@ class DataAccess(pulumi.ComponentResource):
                 },
                 "table_format": "Glue",
             },
-            opts=self._child(kept=True),
+            opts=self._child(kept=True, depends_on=settings),
         )
         self._values["data/feature-group"] = group.feature_group_name
+        return role, group
 
     def _datazone(self) -> None:
         role = aws.iam.Role(

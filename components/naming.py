@@ -8,14 +8,58 @@ environments may share one account without colliding.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NotRequired, TypedDict
 
 ENVIRONMENTS = ("dev", "preprod", "prod", "governance")
-"""All environments, in the order in which they come up: the hub's policies name principals and VPC
-endpoints of the others, which therefore have to exist first."""
+"""The environments that every platform has, in the order in which they come up: the hub's policies
+name principals and VPC endpoints of the others, which therefore have to exist first. Each is the
+first of its kind, and its kind is called like it."""
 
 WORKLOAD_ENVIRONMENTS = ("dev", "preprod", "prod")
+
+TARGET_KINDS = ("preprod", "prod")
+"""Kinds of which there may be more than one environment, each in an account of its own, in the
+order of a version's way: ``prod-eu`` is of the kind ``prod``."""
+
+HUB = "governance"
+
+OWN_DOMAIN = "studio"
+"""What the platform's own Studio domain is called beside those of business units, and what the
+names of all that these have of their own begin with."""
+
+ENVIRONMENT_PATTERN = (
+    rf"{'|'.join(ENVIRONMENTS)}|(?:{'|'.join(TARGET_KINDS)})-[a-z][a-z0-9]*(?:-[a-z0-9]+)*"
+)
+"""What an environment may be called: one that every platform has, or a kind and a name of its own.
+Its name tells the kind, so that stacks, roles and policies tell it too."""
+
+
+def is_environment(name: str) -> bool:
+    """Whether an environment may be called so."""
+    return re.fullmatch(ENVIRONMENT_PATTERN, name) is not None
+
+
+def kind_of(environment: str) -> str:
+    """The kind of an environment: ``prod`` of ``prod`` and of ``prod-eu``."""
+    return environment.partition("-")[0]
+
+
+def partition_of(region: str) -> str:
+    """AWS partition of a region: ``aws``, ``aws-cn`` or ``aws-us-gov``."""
+    if region.startswith("cn-"):
+        return "aws-cn"
+    return "aws-us-gov" if region.startswith("us-gov-") else "aws"
+
+
+def in_order(environments: Iterable[str]) -> tuple[str, ...]:
+    """Environments as they come up, each once: by kind, the first of a kind before the others."""
+    return tuple(sorted(set(environments), key=lambda name: (_RANK[kind_of(name)], name)))
+
+
+_RANK = {kind: rank for rank, kind in enumerate(ENVIRONMENTS)}
 
 
 class Placement(TypedDict):
@@ -27,7 +71,7 @@ class Placement(TypedDict):
     prefix: str
     """Company-wide name prefix, for example ``acme``."""
     environment: str
-    """``governance``, ``dev``, ``preprod`` or ``prod``."""
+    """``governance``, ``dev``, or of the kind ``preprod`` or ``prod``."""
     region: str
     """AWS region, for example ``eu-west-1``."""
     account_id: str
@@ -53,6 +97,7 @@ _LIMITS = {
     "parameter": 1011,
     "domain": 63,
     "group": 63,
+    "feature-group": 64,
     "repository": 256,
     "queue": 80,
     "rule": 64,
@@ -113,6 +158,10 @@ class Names:
         """SSM parameter ``/{prefix}/{environment}/{path}``: the contract that projects read."""
         return self._checked(f"/{self.prefix}/{self.environment}/{path}", "parameter")
 
+    def oidc_provider_arn(self, host: str) -> str:
+        """ARN of an OpenID Connect provider in this environment's account."""
+        return f"arn:{self.partition}:iam::{self.account_id}:oidc-provider/{host}"
+
     def arn(self, service: str, resource: str) -> str:
         """ARN of a regional resource in this environment's account."""
         return f"arn:{self.partition}:{service}:{self.region}:{self.account_id}:{resource}"
@@ -125,9 +174,7 @@ class Names:
     @property
     def partition(self) -> str:
         """AWS partition of the region: ``aws``, ``aws-cn`` or ``aws-us-gov``."""
-        if self.region.startswith("cn-"):
-            return "aws-cn"
-        return "aws-us-gov" if self.region.startswith("us-gov-") else "aws"
+        return partition_of(self.region)
 
     @staticmethod
     def _checked(name: str, kind: str) -> str:
@@ -135,6 +182,6 @@ class Names:
         if len(name) > limit:
             raise NameTooLongError(
                 f"The {kind} name {name!r} has {len(name)} characters, AWS allows {limit}: "
-                "choose a shorter mlops:prefix."
+                "choose a shorter mlops:prefix, or a shorter name of the environment."
             )
         return name

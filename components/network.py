@@ -17,49 +17,31 @@ from pulumi import Input, Output, ResourceOptions
 
 from components import iam
 from components.contract import publish
+from components.endpoint_services import GATEWAYS
 from components.naming import Names, Placement
-
-ENDPOINT_SERVICES: Mapping[str, tuple[str, ...]] = {
-    "core": ("kms", "sts", "logs", "monitoring", "ssm", "secretsmanager", "events", "ec2"),
-    "jobs": (
-        "sagemaker.api", "sagemaker.runtime", "sagemaker.featurestore-runtime",
-        "sagemaker.metrics", "ecr.api", "ecr.dkr", "elasticfilesystem",
-    ),
-    "studio": ("studio", "notebook", "servicecatalog"),
-    "data": ("athena", "glue", "lakeformation"),
-    "cicd": (
-        "codebuild", "codepipeline", "codecommit", "git-codecommit", "codeconnections.api",
-        "lambda", "states", "sqs", "sns",
-    ),
-}  # fmt: skip
-"""Interface endpoints by need. With them, nothing that the platform runs needs the internet."""
-
-_NEEDS: Mapping[str, tuple[str, ...]] = {
-    "dev": ("core", "jobs", "studio", "data", "cicd"),
-    "preprod": ("core", "jobs", "cicd"),
-    "prod": ("core", "jobs", "cicd"),
-    "governance": ("core", "jobs", "cicd"),
-}
 
 _OWN_PREFIX = {
     "studio": "aws.sagemaker.{region}.studio",
     "notebook": "aws.sagemaker.{region}.notebook",
+    "iam": "com.amazonaws.iam",
 }
 """Endpoint services that are not called ``com.amazonaws.<region>.…``.
 
 Source: SageMaker AI developer guide, "Connect to Studio and notebook instances through an interface
-endpoint".
+endpoint"; IAM user guide, interface VPC endpoints.
 """
 
-GATEWAYS = ("s3", "dynamodb")
+_SERVICE_REGIONS = {
+    "iam": {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
+}
+"""Endpoint service -> partition -> its one region, which endpoints of the others lead to.
+
+Source: AWS PrivateLink guide, cross-region enabled services; IAM user guide, interface VPC
+endpoints.
+"""
 
 WITHOUT_POLICY = frozenset({"codepipeline"})
 """Endpoint services that refuse a policy of their own: AWS answers with an error."""
-
-
-def services_for(environment: str) -> tuple[str, ...]:
-    """The interface endpoints of an environment by default."""
-    return tuple(service for need in _NEEDS[environment] for service in ENDPOINT_SERVICES[need])
 
 
 def service_name(service: str, region: str) -> str:
@@ -107,6 +89,32 @@ def endpoint_statements(placement: Placement, service: str) -> list[iam.Statemen
                 principals="*",
                 actions=["s3:GetObject"],
                 resources=[f"{buckets}jumpstart-cache-prod-{region}/*"],
+                conditions=own,
+            )
+        )
+        statements.append(
+            iam.Statement(
+                # A custom resource answers by a URL that CloudFormation has signed: neither caller
+                # nor bucket is of the company. The region has no hyphens there. Source:
+                # CloudFormation user guide, VPC endpoints.
+                sid="AnswersToCloudFormation",
+                principals="*",
+                actions=["s3:PutObject"],
+                resources=[
+                    f"{buckets}cloudformation-custom-resource-response-{region.replace('-', '')}/*"
+                ],
+                conditions={"Bool": {"aws:SecureTransport": "true"}},
+            )
+        )
+    if service == "sts":
+        statements.append(
+            iam.Statement(
+                # Who somebody is, is no resource of anybody: the deployments' function asks it with
+                # the signature of the person who wants a rollback.
+                sid="WhoSigned",
+                principals="*",
+                actions=["sts:GetCallerIdentity"],
+                resources=["*"],
                 conditions=own,
             )
         )
@@ -402,10 +410,12 @@ class Network(pulumi.ComponentResource):
 
     def _interfaces(self, services: Sequence[str], group: aws.ec2.SecurityGroup) -> None:
         for service in services:
+            offered = _SERVICE_REGIONS.get(service, {}).get(self._names.partition)
             self.endpoint_ids[service] = aws.ec2.VpcEndpoint(
                 f"{self._name}-{service}",
                 vpc_id=self.vpc_id,
                 service_name=service_name(service, self._names.region),
+                service_region=None if offered == self._names.region else offered,
                 vpc_endpoint_type="Interface",
                 subnet_ids=self.private_subnet_ids,
                 security_group_ids=[group.id],

@@ -9,11 +9,12 @@ Source of the table: the service authorization reference of Amazon SageMaker.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Literal, NotRequired, TypedDict
 
 from pulumi import Input
 
-from components import iam
+from components import iam, job_roles, project_templates
 from components.naming import Names, Placement
 
 Guard = Literal["vpc", "volume", "output", "instance", "isolation", "traffic"]
@@ -59,11 +60,25 @@ FORBIDDEN = (
 """Ways around the guards: notebook instances with root, clusters, schedules that name a definition
 and so carry no key to guard, jobs that know no guard, and another person's Studio."""
 
-LOCAL_DISKS = ("ml.*d.*", "ml.*dn.*", "ml.*de.*", "ml.g5.*", "ml.g6*.*", "ml.p5*.*", "ml.trn*.*")
+LOCAL_DISKS = (
+    "ml.*d.*", "ml.*dn.*", "ml.*de.*", "ml.dl1.*", "ml.g5.*", "ml.g6*.*", "ml.p5*.*", "ml.p6*",
+    "ml.trn*.*",
+)  # fmt: skip
 """Instance types whose disks are local and encrypted by hardware: AWS refuses a volume key there.
 Source: CreateTrainingJob and CreateEndpointConfig in SageMaker's API reference."""
 
+ONLY_INSIDE = (
+    "athena:BatchGet*", "athena:GetQuery*", "athena:StartQueryExecution",
+    "sagemaker:BatchGetRecord", "sagemaker:DeleteRecord", "sagemaker:GetRecord",
+    "sagemaker:PutRecord",
+)  # fmt: skip
+"""Actions whose requests or answers hold data, beside those on the data bucket, whose own policy
+guards it: queries with their results, and the records of the online store."""
+
 PERSONAS = ("lead-data-scientist", "data-scientist")
+
+CENTRAL_FEATURES = "central-features"
+"""The feature group that teams share, among an environment's names."""
 
 _READING = (
     "sagemaker:DescribeTrainingJob", "sagemaker:DescribeProcessingJob",
@@ -91,6 +106,10 @@ class Guards(TypedDict):
     """Allowed instance types."""
     isolate: NotRequired[bool]
     """Whether containers must run without any network; absent means no."""
+    connected: NotRequired[Sequence[str]]
+    """ARNs of jobs that may have a network all the same; absent means none."""
+    vpc: NotRequired[str]
+    """The VPC that data is asked for from; absent where a role asks for none."""
 
 
 def _actions(*guards: Guard, without: Sequence[Guard] = ()) -> list[str]:
@@ -172,13 +191,107 @@ def guard_statements(guards: Guards) -> list[iam.Statement]:
     ]
     if guards.get("isolate"):
         isolated = [action for action in _actions("isolation") if action not in OF_MODELS]
+        network = {"BoolIfExists": {"sagemaker:NetworkIsolation": "false"}}
+        denial = deny("DenyNetwork", isolated, network)
+        if connected := guards.get("connected"):
+            denial = replace(denial, resources=(), not_resources=connected)
+        statements.append(denial)
+    if "vpc" in guards:
         statements.append(
-            deny("DenyNetwork", isolated, {"BoolIfExists": {"sagemaker:NetworkIsolation": "false"}})
+            # A call that came through no VPC endpoint has no VPC, so it does not equal this one;
+            # what a service calls for the role comes from the service's network.
+            deny(
+                "DenyDataOutsideVpc",
+                ONLY_INSIDE,
+                {
+                    "StringNotEquals": {"aws:SourceVpc": guards["vpc"]},
+                    "Bool": {"aws:ViaAWSService": "false"},
+                },
+            )
         )
     return statements
 
 
-def persona_statements(placement: Placement, persona: str) -> list[iam.Statement]:
+def feature_statement(names: Names, *, writes: bool) -> iam.Statement:
+    """Use of the central feature group's online store.
+
+    The offline store is objects of the data bucket, and a table over them.
+
+    Args:
+        names: Of where the group is.
+        writes: Whether records may be put, too.
+    """
+    return iam.Statement(
+        sid="UseFeatures",
+        actions=["sagemaker:BatchGetRecord", "sagemaker:DescribeFeatureGroup",
+                 "sagemaker:GetRecord", *(["sagemaker:PutRecord"] if writes else [])],
+        resources=[names.arn("sagemaker", f"feature-group/{names.name(CENTRAL_FEATURES)}")],
+    )  # fmt: skip
+
+
+def package_statements(placement: Placement) -> list[iam.Statement]:
+    """Install packages from the company's CodeArtifact: without NAT there is no other index.
+
+    Reading alone: nobody publishes with it. Which repositories, their own policies decide; here the
+    accounts bound them. Source: CodeArtifact user guide, "Identity-based policy examples".
+    """
+    names = Names.at(placement)
+    accounts = sorted(set(placement["accounts"].values()))
+
+    def held(kind: str) -> list[str]:
+        begins = f"arn:{names.partition}:codeartifact:{names.region}"
+        return [f"{begins}:{account}:{kind}/*" for account in accounts]
+
+    return [
+        iam.Statement(
+            sid="InstallPackages",
+            actions=["codeartifact:GetAuthorizationToken", "codeartifact:GetRepositoryEndpoint",
+                     "codeartifact:ReadFromRepository"],
+            resources=[*held("domain"), *held("repository")],
+        ),
+        iam.Statement(
+            # The token has no resource; the condition names the one service that it is for.
+            sid="TokenForPackages",
+            actions=["sts:GetServiceBearerToken"],
+            resources=["*"],
+            conditions={"StringEquals": {"sts:AWSServiceName": "codeartifact.amazonaws.com"}},
+        ),
+    ]  # fmt: skip
+
+
+def launching_statements() -> list[iam.Statement]:
+    """Launching of the products that Service Catalog's portfolios offer, and of one's own.
+
+    Source: Service Catalog administrator guide, access to provisioned products.
+    """
+    return [
+        iam.Statement(
+            # Which products there are for whom is decided by the portfolios; these actions know no
+            # names of theirs.
+            sid="LaunchProducts",
+            actions=["servicecatalog:DescribeProduct", "servicecatalog:DescribeProductView",
+                     "servicecatalog:DescribeProvisioningParameters",
+                     "servicecatalog:ListLaunchPaths", "servicecatalog:ProvisionProduct",
+                     "servicecatalog:SearchProducts"],
+            resources=["*"],
+        ),
+        iam.Statement(
+            # What others launched has no name of theirs either.
+            sid="OwnProducts",
+            actions=["servicecatalog:DescribeProvisionedProduct", "servicecatalog:DescribeRecord",
+                     "servicecatalog:ListRecordHistory",
+                     "servicecatalog:SearchProvisionedProducts",
+                     "servicecatalog:TerminateProvisionedProduct",
+                     "servicecatalog:UpdateProvisionedProduct"],
+            resources=["*"],
+            conditions={"StringEquals": {"servicecatalog:userLevel": "self"}},
+        ),
+    ]  # fmt: skip
+
+
+def persona_statements(
+    placement: Placement, persona: str, *, from_s3: bool = False
+) -> list[iam.Statement]:
     """What a persona may do, before the guards.
 
     A person is known by the source identity of the Studio session, which SageMaker sets to the
@@ -188,6 +301,8 @@ def persona_statements(placement: Placement, persona: str) -> list[iam.Statement
     Args:
         placement: Where.
         persona: ``lead-data-scientist`` or ``data-scientist``.
+        from_s3: Whether projects are launched from templates in S3, which leads do, instead of
+            Service Catalog's portfolios.
     """
     names = Names.at(placement)
     studio = [names.arn("sagemaker", f"{kind}/*") for kind in ("app", "space")]
@@ -259,6 +374,8 @@ def persona_statements(placement: Placement, persona: str) -> list[iam.Statement
             resources=[arn for purpose in ("data", "models")
                        for arn in (names.bucket_arn(purpose), f"{names.bucket_arn(purpose)}/*")],
         ),
+        # What teams share is written by leads and by the jobs that were reviewed with a pipeline.
+        feature_statement(names, writes=persona == "lead-data-scientist"),
         iam.Statement(
             sid="ReadContract",
             actions=["ssm:GetParameter", "ssm:GetParameters", "ssm:GetParametersByPath"],
@@ -287,6 +404,8 @@ def persona_statements(placement: Placement, persona: str) -> list[iam.Statement
             actions=["logs:CreateLogStream", "logs:PutLogEvents", "logs:GetLogEvents"],
             resources=[names.arn("logs", "log-group:/aws/sagemaker/*")],
         ),
+        *(() if from_s3 else launching_statements()),
+        *package_statements(placement),
         iam.Statement(
             # Whoever registers a version does not decide on it in the same call.
             sid="DenyRegisteringApproved",
@@ -302,7 +421,9 @@ def persona_statements(placement: Placement, persona: str) -> list[iam.Statement
                      "lambda:CreateFunction", "lambda:UpdateFunctionCode",
                      "lambda:UpdateFunctionConfiguration", "lambda:InvokeFunction",
                      "sagemaker:PutModelPackageGroupPolicy",
-                     "sagemaker:DeleteModelPackageGroup", "sagemaker:DeleteModelPackage"],
+                     "sagemaker:DeleteModelPackageGroup", "sagemaker:DeleteModelPackage",
+                     # The keys of any group's records: data, whatever its name says.
+                     "sagemaker:ListRecords"],
             resources=["*"],
         ),
     ]  # fmt: skip
@@ -327,6 +448,8 @@ def persona_statements(placement: Placement, persona: str) -> list[iam.Statement
                 ],
             )
         )
+        if from_s3:
+            statements += project_templates.launching_statements(names)
     return statements
 
 
@@ -339,22 +462,9 @@ def job_statements(placement: Placement) -> list[iam.Statement]:
             "DenyApprovalAndProjects")  # fmt: skip
     return [
         *(statements[sid] for sid in kept),
-        iam.Statement(
-            sid="RunInTheVpc",
-            actions=["ec2:CreateNetworkInterface", "ec2:CreateNetworkInterfacePermission",
-                     "ec2:DeleteNetworkInterface", "ec2:DeleteNetworkInterfacePermission"],
-            resources=[names.arn("ec2", f"{kind}/*") for kind in
-                       ("network-interface", "subnet", "security-group")],
-        ),
-        iam.Statement(
-            # Describe actions of EC2 know no resources.
-            sid="SeeTheVpc",
-            actions=["ec2:DescribeDhcpOptions", "ec2:DescribeNetworkInterfaces",
-                     "ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeVpcs",
-                     "ecr:GetAuthorizationToken"],
-            resources=["*"],
-        ),
-    ]  # fmt: skip
+        feature_statement(names, writes=True),
+        *job_roles.networking(names, "ecr:GetAuthorizationToken"),
+    ]
 
 
 def key_use(names: Names, key_arns: Sequence[Input[str]]) -> iam.Statement:

@@ -34,7 +34,7 @@ def account_provider(settings: PlatformSettings, environment: str) -> aws.Provid
 def providers_by_account(settings: PlatformSettings, own: aws.Provider) -> dict[str, aws.Provider]:
     """One provider for each distinct account that the hub serves, its own included."""
     providers = {settings.account_id: own}
-    for environment in settings.environments:
+    for environment in settings.served:
         account = settings.accounts[environment]
         if account not in providers:
             providers[account] = account_provider(settings, environment)

@@ -10,7 +10,7 @@ from the settings and never added to.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 import pulumi
 import pulumi_aws as aws
@@ -19,12 +19,26 @@ from pulumi import Input, Output, ResourceOptions
 from components import iam
 from components.baseline_policies import CRYPTOGRAPHY, key_statements
 from components.contract import publish
+from components.images import PULL, make_repository
 from components.naming import Names, Placement
 from components.storage import BucketSpec, make_bucket, only_endpoints, only_key
 
 # Listing a group's versions is granted on both: AWS's own examples name either as its resource.
 READ_GROUP = ["sagemaker:DescribeModelPackageGroup", "sagemaker:ListModelPackages"]
 READ_VERSIONS = ["sagemaker:DescribeModelPackage", "sagemaker:ListModelPackages"]
+
+Sharing = Literal["policy", "ram"]
+"""How the hub's groups are shared with the environments' accounts: by a policy of each group, which
+names the roles, or by AWS RAM, which names the accounts and makes the groups discoverable there."""
+
+SHARED_FOR = "AWSRAMPermissionSageMakerModelPackageGroupAllowDeploy"
+"""AWS's managed permission of shared groups, for accounts that deploy their versions. Its actions,
+which ``aws ram get-permission`` shows, are AWS's: what a role does, its own policies say too."""
+
+MODEL_ROLES = "model-execution*"
+"""Roles of deployed models: the environment's own, for those of groups that the settings name, and
+the projects', which are vended later and whose names begin alike. Only deployers make roles of such
+names."""
 
 
 class EnvironmentAccess(TypedDict):
@@ -104,7 +118,7 @@ def models_key_statements(
             placement,
             list(environments) if in_hub else ["governance"],
             sid="AllowCrossAccount",
-            role="model-execution" if in_hub else "promotion",
+            role=MODEL_ROLES if in_hub else "promotion",
             actions=["kms:Decrypt", "kms:DescribeKey"],
             resources=["*"],
         ),
@@ -128,19 +142,30 @@ def models_key_statements(
 
 
 def group_statements(
-    names: Names, placement: Placement, group: str, environments: Sequence[str]
+    names: Names,
+    placement: Placement,
+    group: str,
+    environments: Sequence[str],
+    deployer: str = "deployer",
 ) -> list[iam.Statement]:
     """A group's policy: reading for other accounts' roles, approval for nobody from outside.
 
-    In dev the reader is the hub's promotion role, in the hub the environments' deployers and
-    model-execution roles.
+    In dev the reader is the hub's promotion role, in the hub the environments' model-execution
+    roles and what deploys there.
+
+    Args:
+        names: Whose group.
+        placement: Where.
+        group: Its name.
+        environments: Which ones read it in the hub.
+        deployer: Role that deploys its versions in an environment.
     """
     of_group = [names.arn("sagemaker", f"model-package-group/{group}")]
     of_versions = [names.arn("sagemaker", f"model-package/{group}/*")]
-    if placement["environment"] == "governance":
+    if names.environment == "governance":
         readers = [
-            ("Deployers", "deployer", environments),
-            ("Models", "model-execution", environments),
+            ("Deployers", deployer, environments),
+            ("Models", MODEL_ROLES, environments),
         ]
     else:
         readers = [("Promotion", "promotion", ["governance"])]
@@ -159,6 +184,77 @@ def group_statements(
             placement, where, sid=sid, role=role, actions=actions, resources=resources
         )
     ]
+
+
+class Readers(TypedDict):
+    """Who reads a group from other accounts, and how they get to."""
+
+    environments: Sequence[str]
+    """Which environments, for a group of the hub; dev's is read by the hub's promotion."""
+    deployer: str
+    """Role that deploys its versions in an environment."""
+    sharing: Sharing
+    """How, in the hub; dev's groups are for one role of the hub, and always by policy."""
+
+
+def share_group(
+    name: str,
+    group: aws.sagemaker.ModelPackageGroup,
+    known_as: str,
+    names: Names,
+    placement: Placement,
+    readers: Readers,
+    *,
+    opts: ResourceOptions,
+    kept: ResourceOptions,
+) -> None:
+    """Lets other accounts read a group, in one of two ways and never in both.
+
+    A policy that names roles can be neither promoted to a share nor discovered (SageMaker developer
+    guide, "Promote the permission and resource share"). A share names accounts: in each, those may
+    read whose own policies say so. It stays within the organisation.
+
+    Args:
+        name: What its resources are called in the stack.
+        group: The group.
+        known_as: Its name.
+        names: Whose group it is: the hub's, or dev's.
+        placement: Where the stack lives.
+        readers: Who reads it.
+        opts: For a share, which would be made anew beside one that was left.
+        kept: For a policy.
+    """
+    environments = readers["environments"]
+    if readers["sharing"] == "policy" or names.environment != "governance":
+        statements = group_statements(
+            names, placement, known_as, environments, deployer=readers["deployer"]
+        )
+        if statements:
+            aws.sagemaker.ModelPackageGroupPolicy(
+                name,
+                model_package_group_name=group.model_package_group_name,
+                resource_policy=iam.render(statements),
+                opts=kept,
+            )
+        return
+    accounts = {Names.at(placement, environment).account_id for environment in environments}
+    others = sorted(accounts - {names.account_id})
+    if not others:
+        return
+    share = aws.ram.ResourceShare(
+        name,
+        name=known_as,
+        allow_external_principals=False,
+        permission_arns=[f"arn:{names.partition}:ram::aws:permission/{SHARED_FOR}"],
+        opts=opts,
+    )
+    aws.ram.ResourceAssociation(
+        name, resource_share_arn=share.arn, resource_arn=group.arn, opts=opts
+    )
+    for account in others:
+        aws.ram.PrincipalAssociation(
+            f"{name}-{account}", resource_share_arn=share.arn, principal=account, opts=opts
+        )
 
 
 def bucket_statements(
@@ -186,7 +282,7 @@ def bucket_statements(
             placement,
             readers,
             sid="AllowCrossAccount",
-            role="model-execution" if in_hub else "promotion",
+            role=MODEL_ROLES if in_hub else "promotion",
             actions=["s3:GetObject", "s3:ListBucket"],
             resources=[arn, f"{arn}/*"],
         ),
@@ -204,6 +300,8 @@ class ModelRegistryArgs(TypedDict):
     """What the groups are called; their names carry prefix and environment."""
     image_repositories: Sequence[str]
     """Names of the image repositories; made in the hub only."""
+    sharing: Sharing
+    """How the hub's groups are shared."""
     environments: Mapping[str, EnvironmentAccess]
     """The environments that the hub serves; empty in dev."""
     s3_endpoint_id: Input[str]
@@ -214,6 +312,27 @@ class ModelRegistryArgs(TypedDict):
     """Waiting period of the key's deletion, 7 to 30 days."""
     access_log_bucket: Input[str]
     """Where access to the bucket is logged."""
+
+
+def pull_statements(
+    placement: Placement, environments: Sequence[str], role: str = MODEL_ROLES
+) -> list[iam.Statement]:
+    """An image repository's policy in the hub: the environments' models may pull.
+
+    Args:
+        placement: The hub's.
+        environments: Whose.
+        role: Which of their roles: all models', or those of one project.
+    """
+    return reader_statement(
+        placement,
+        environments,
+        sid="AllowCrossAccountPull",
+        role=role,
+        actions=PULL,
+        # A repository's policy names no resource: it is the repository.
+        resources=(),
+    )
 
 
 class ModelRegistry(pulumi.ComponentResource):
@@ -309,72 +428,32 @@ class ModelRegistry(pulumi.ComponentResource):
                 model_package_group_description=f"Versions of {group}",
                 opts=self._child(kept=True),
             )
-            statements = group_statements(
-                self._names, self._placement, known_as, list(self._args["environments"])
+            share_group(
+                f"{self._name}-{group}",
+                made,
+                known_as,
+                self._names,
+                self._placement,
+                {
+                    "environments": list(self._args["environments"]),
+                    "deployer": "deployer",
+                    "sharing": self._args["sharing"],
+                },
+                opts=self._child(),
+                kept=self._child(),
             )
-            if statements:
-                aws.sagemaker.ModelPackageGroupPolicy(
-                    f"{self._name}-{group}",
-                    model_package_group_name=made.model_package_group_name,
-                    resource_policy=iam.render(statements),
-                    opts=self._child(),
-                )
             self.group_arns[group] = made.arn
 
     def _repositories(self) -> None:
         self.repository_urls = {}
         for repository in self._args["image_repositories"]:
-            made = aws.ecr.Repository(
+            made = make_repository(
                 f"{self._name}-{repository}",
-                name=self._names.name(repository, "repository"),
-                image_tag_mutability="IMMUTABLE",
-                image_scanning_configuration={"scan_on_push": True},
-                encryption_configurations=[
-                    {"encryption_type": "KMS", "kms_key": self.models_key_arn}
-                ],
-                opts=self._child(kept=True),
-            )
-            statements = reader_statement(
-                self._placement,
-                list(self._args["environments"]),
-                sid="AllowCrossAccountPull",
-                role="model-execution",
-                actions=[
-                    "ecr:BatchCheckLayerAvailability",
-                    "ecr:BatchGetImage",
-                    "ecr:GetDownloadUrlForLayer",
-                ],
-                # A repository's policy names no resource: it is the repository.
-                resources=(),
-            )
-            if statements:
-                aws.ecr.RepositoryPolicy(
-                    f"{self._name}-{repository}",
-                    repository=made.name,
-                    policy=iam.render(statements),
-                    opts=self._child(),
-                )
-            aws.ecr.LifecyclePolicy(
-                f"{self._name}-{repository}",
-                repository=made.name,
-                policy=Output.json_dumps(
-                    {
-                        "rules": [
-                            {
-                                "rulePriority": 1,
-                                "description": "Images that no tag names",
-                                "selection": {
-                                    "tagStatus": "untagged",
-                                    "countType": "sinceImagePushed",
-                                    "countUnit": "days",
-                                    "countNumber": 14,
-                                },
-                                "action": {"type": "expire"},
-                            }
-                        ]
-                    }
-                ),
+                self._names.name(repository, "repository"),
+                self.models_key_arn,
+                pull_statements(self._placement, list(self._args["environments"])),
                 opts=self._child(),
+                kept=self._child(kept=True),
             )
             self.repository_urls[repository] = made.repository_url
 

@@ -52,6 +52,11 @@ def only_key(bucket_arn: str, key_arn: pulumi.Input[str]) -> list[iam.Statement]
     ]
 
 
+_OBJECT_ACLS = (
+    "s3:GetObjectAcl", "s3:GetObjectVersionAcl", "s3:PutObjectAcl", "s3:PutObjectVersionAcl",
+)  # fmt: skip
+
+
 def only_endpoints(
     names: Names,
     purpose: str,
@@ -94,8 +99,9 @@ def only_endpoints(
             principals="*",
             actions=[
                 "s3:GetObject",
+                "s3:GetObjectVersion",
                 "s3:PutObject",
-                *(["s3:GetObjectAcl", "s3:PutObjectAcl"] if acl else []),
+                *(_OBJECT_ACLS if acl else ()),
             ],
             resources=[f"{arn}/*"],
             conditions=outside,
@@ -123,6 +129,8 @@ class BucketSpec:
         log_bucket: Where access is logged; None only for the bucket of access logs itself.
         expire_days: After how many days objects go; None keeps them.
         protect: Whether it is protected and kept when its resource goes.
+        retain: Whether it stays when its resources go, with the settings that keep it safe.
+        adopt: Whether it stayed from before and is taken over; its tags follow with a next update.
     """
 
     name: str
@@ -132,20 +140,25 @@ class BucketSpec:
     log_bucket: pulumi.Input[str] | None = None
     expire_days: int | None = None
     protect: bool = False
+    retain: bool = False
+    adopt: bool = False
 
 
 def make_bucket(
     logical: str, spec: BucketSpec, parent: pulumi.Resource
 ) -> tuple[aws.s3.Bucket, aws.s3.BucketPolicy]:
     """A bucket with all of its settings, as children of a component."""
-    opts = pulumi.ResourceOptions(parent=parent)
-    bucket = aws.s3.Bucket(
-        logical,
-        bucket=spec.name,
-        opts=pulumi.ResourceOptions(
-            parent=parent, protect=spec.protect, retain_on_delete=spec.protect
-        ),
+    opts = pulumi.ResourceOptions(parent=parent, retain_on_delete=spec.retain)
+    own = pulumi.ResourceOptions(
+        parent=parent, protect=spec.protect, retain_on_delete=spec.protect or spec.retain
     )
+    if spec.adopt:
+        # forceDestroy is the provider's alone: what is read of a bucket never has it.
+        found = pulumi.ResourceOptions(
+            import_=spec.name, ignore_changes=["forceDestroy", "tags", "tagsAll"]
+        )
+        own = pulumi.ResourceOptions.merge(own, found)
+    bucket = aws.s3.Bucket(logical, bucket=spec.name, opts=own)
     aws.s3.BucketPublicAccessBlock(
         logical,
         bucket=bucket.id,

@@ -16,8 +16,10 @@ import pulumi_aws as aws
 from pulumi import Input, Output, ResourceOptions
 
 from components import iam, personas
+from components.baseline_policies import SIGN_IN, sign_in_statements, sign_in_trust
 from components.contract import publish
-from components.naming import Names, Placement
+from components.naming import OWN_DOMAIN, Names, Placement
+from components.project_templates import LOCATION_TAG, location
 
 _START_UP = """#!/bin/bash
 # Defaults of the SageMaker Python SDK for this domain: private, encrypted, no telemetry.
@@ -66,11 +68,77 @@ _PERSONA_OF = {
 }
 
 
+def thing_of(domain: str, thing: str) -> str:
+    """What a thing of a domain is called, among those of all the environment's domains."""
+    return thing if domain == OWN_DOMAIN else f"{OWN_DOMAIN}-{domain}-{thing}"
+
+
+def domain_paths(domain: str) -> dict[str, str]:
+    """What a domain publishes for those who make user profiles in it.
+
+    Args:
+        domain: :data:`OWN_DOMAIN`, or that of a business unit.
+
+    Returns:
+        ``domain_id``, ``auth_mode``, and each persona (its execution role's ARN) -> path of the
+        contract.
+    """
+    if domain == OWN_DOMAIN:
+        roles = {persona: f"roles/{persona}-execution/arn" for persona in personas.PERSONAS}
+        return {"domain_id": "studio/domain-id", "auth_mode": "studio/auth-mode", **roles}
+    roles = {persona: f"domains/{domain}/roles/{persona}/arn" for persona in personas.PERSONAS}
+    return {
+        "domain_id": f"domains/{domain}/domain-id",
+        "auth_mode": f"domains/{domain}/auth-mode",
+        **roles,
+    }
+
+
+class UserProfileArgs(TypedDict):
+    """What a user profile is made of."""
+
+    user: str
+    """Its name, by which the person is known in sessions: see ``ExecutionRoleIdentityConfig``."""
+    persona: str
+    """``lead-data-scientist`` or ``data-scientist``."""
+    domain_id: Input[str]
+    execution_role_arn: Input[str]
+    """The persona's role in that domain."""
+    auth_mode: str
+    """The domain's, ``IAM`` or ``SSO``; with SSO the name is that of the company's directory."""
+
+
+def make_user_profile(
+    name: str, args: UserProfileArgs, opts: ResourceOptions
+) -> aws.sagemaker.UserProfile:
+    """A user profile; what its person may do with private spaces is the persona's role's."""
+    by_sso = args["auth_mode"] == "SSO"
+    return aws.sagemaker.UserProfile(
+        name,
+        domain_id=args["domain_id"],
+        user_profile_name=args["user"],
+        single_sign_on_user_identifier="UserName" if by_sso else None,
+        single_sign_on_user_value=args["user"] if by_sso else None,
+        user_settings={"execution_role": args["execution_role_arn"]},
+        tags={"persona": args["persona"], SIGN_IN: args["user"]},
+        opts=opts,
+    )
+
+
 class StudioUsersArgs(TypedDict):
     """User profile names by persona."""
 
     lead_data_scientists: Sequence[str]
     data_scientists: Sequence[str]
+
+
+class UnitArgs(TypedDict):
+    """A business unit that has a domain of its own."""
+
+    domain: str
+    """What its domain is called: part of the names of all that it has of its own."""
+    pipeline_role_arn: Input[str]
+    """Role of the jobs that its personas start: the environment's, which buckets' policies know."""
 
 
 class StudioDomainArgs(TypedDict):
@@ -93,6 +161,9 @@ class StudioDomainArgs(TypedDict):
     """Permissions boundary of the roles made here."""
     auth_mode: str
     """``IAM`` or ``SSO``."""
+    sign_in_principals: NotRequired[Sequence[str]]
+    """Patterns of ARNs of those who may open Studio's profiles with IAM, each their own; absent for
+    identities of the hub that carry the tags ``persona`` and ``studio-user``."""
     users: StudioUsersArgs
     """User profiles."""
     instance_types: Mapping[str, Sequence[str]]
@@ -101,9 +172,14 @@ class StudioDomainArgs(TypedDict):
     """What an app starts on."""
     idle_timeout_minutes: int
     """Idle minutes after which an app is shut down, 60 or more."""
+    unit: NotRequired[UnitArgs]
+    """Whose domain it is, beside the environment's own; absent for that."""
     share_notebook_outputs: NotRequired[bool]
     """Whether outputs of notebook cells may be shared, encrypted with the data key in the data
     bucket; absent means no."""
+    projects_from_s3: NotRequired[bool]
+    """Whether projects are launched from the account's templates in S3 instead of Service Catalog's
+    portfolios; absent means no."""
     isolate_containers: NotRequired[bool]
     """Whether training, processing and models must run without any network; absent means no, since
     the VPC already has no way out."""
@@ -126,9 +202,14 @@ class StudioDomain(pulumi.ComponentResource):
         self._name, self._args = name, args
         self._placement = args["placement"]
         self._names = Names.at(self._placement)
+        self._of_unit = "unit" in args
+        self._domain_name = args["unit"]["domain"] if "unit" in args else OWN_DOMAIN
+        self._from_s3 = args.get("projects_from_s3", False)
         self._subnets = Output.from_input(args["subnet_ids"])
         self._groups = Output.all(*args["security_group_ids"])
         self._roles()
+        if args["auth_mode"] == "IAM" and not self._of_unit:
+            self._sign_in()
         self._domain()
         self._profiles()
         self._parameters()
@@ -144,6 +225,9 @@ class StudioDomain(pulumi.ComponentResource):
     def _child(self, *, kept: bool = False) -> ResourceOptions:
         protect = kept and self._placement["protect"]
         return ResourceOptions(parent=self, protect=protect, retain_on_delete=protect)
+
+    def _own(self, thing: str) -> str:
+        return thing_of(self._domain_name, thing)
 
     def _execution_role(
         self, role: str, statements: Sequence[iam.Statement], instance_types: Sequence[str]
@@ -172,6 +256,7 @@ class StudioDomain(pulumi.ComponentResource):
             self._args["storage_key_arn"],
             self._args["data_key_arn"],
             self._args["models_key_arn"],
+            self._args["vpc_id"],
         ).apply(
             lambda found: iam.document(
                 personas.guard_statements(
@@ -182,6 +267,7 @@ class StudioDomain(pulumi.ComponentResource):
                         "output_keys": [found[3], found[4]],
                         "instance_types": instance_types,
                         "isolate": self._args.get("isolate_containers", False),
+                        "vpc": found[5],
                     }
                 )
             )
@@ -211,17 +297,41 @@ class StudioDomain(pulumi.ComponentResource):
 
     def _roles(self) -> None:
         every_type = sorted({t for types in self._args["instance_types"].values() for t in types})
-        self.pipeline_role_arn = self._execution_role(
-            "pipeline-execution", personas.job_statements(self._placement), every_type
+        self.pipeline_role_arn = (
+            Output.from_input(self._args["unit"]["pipeline_role_arn"])
+            if "unit" in self._args
+            else self._execution_role(
+                "pipeline-execution", personas.job_statements(self._placement), every_type
+            )
         )
         self.execution_role_arns = {
             persona: self._execution_role(
-                f"{persona}-execution",
-                personas.persona_statements(self._placement, persona),
+                self._own(f"{persona}-execution"),
+                personas.persona_statements(self._placement, persona, from_s3=self._from_s3),
                 self._args["instance_types"][persona.replace("-", "_")],
             )
             for persona in personas.PERSONAS
         }
+
+    def _sign_in(self) -> None:
+        """The role that opens profiles, in all domains of the account."""
+        role = self._names.role(SIGN_IN)
+        made = aws.iam.Role(
+            f"{self._name}-{SIGN_IN}",
+            name=role,
+            assume_role_policy=iam.render(
+                sign_in_trust(self._placement, self._args.get("sign_in_principals", ()))
+            ),
+            permissions_boundary=self._args["boundary_arn"],
+            opts=self._child(),
+        )
+        aws.iam.RolePolicy(
+            f"{self._name}-{SIGN_IN}",
+            name="sign-in",
+            role=made.name,
+            policy=iam.render(sign_in_statements(self._names)),
+            opts=self._child(),
+        )
 
     def _start_up(self, app: str) -> aws.sagemaker.StudioLifecycleConfig:
         content = Output.all(
@@ -245,7 +355,7 @@ class StudioDomain(pulumi.ComponentResource):
         )
         return aws.sagemaker.StudioLifecycleConfig(
             f"{self._name}-{app}",
-            studio_lifecycle_config_name=self._names.name(f"{app}-start-up", "domain"),
+            studio_lifecycle_config_name=self._names.name(self._own(f"{app}-start-up"), "domain"),
             studio_lifecycle_config_app_type=_APPS[app],
             studio_lifecycle_config_content=content,
             opts=self._child(),
@@ -290,13 +400,16 @@ class StudioDomain(pulumi.ComponentResource):
         }
         domain = aws.sagemaker.Domain(
             f"{self._name}-domain",
-            domain_name=self._names.name("studio", "domain"),
+            domain_name=self._names.name(
+                f"{OWN_DOMAIN}-{self._domain_name}" if self._of_unit else OWN_DOMAIN, "domain"
+            ),
             auth_mode=args["auth_mode"],
             app_network_access_type="VpcOnly",
             vpc_id=args["vpc_id"],
             subnet_ids=self._subnets,
             kms_key_id=args["storage_key_arn"],
             tag_propagation="ENABLED",
+            tags={LOCATION_TAG: location(self._names)} if self._from_s3 else {},
             default_user_settings=cast(
                 Any,
                 {
@@ -321,32 +434,34 @@ class StudioDomain(pulumi.ComponentResource):
             opts=self._child(kept=True),
         )
         self.domain_id, self.url = domain.id, domain.url
-        aws.sagemaker.ServicecatalogPortfolioStatus(
-            f"{self._name}-projects", status="Enabled", opts=self._child()
-        )
+        if not self._of_unit and not self._from_s3:
+            # It is the account's, and goes with the domain that the account is made with.
+            aws.sagemaker.ServicecatalogPortfolioStatus(
+                f"{self._name}-projects", status="Enabled", opts=self._child()
+            )
 
     def _profiles(self) -> None:
         for kind, persona in _PERSONA_OF.items():
             for user in self._args["users"][kind]:
-                by_sso = self._args["auth_mode"] == "SSO"
-                aws.sagemaker.UserProfile(
+                make_user_profile(
                     f"{self._name}-{user}",
-                    domain_id=self.domain_id,
-                    user_profile_name=user,
-                    single_sign_on_user_identifier="UserName" if by_sso else None,
-                    single_sign_on_user_value=user if by_sso else None,
-                    user_settings={"execution_role": self.execution_role_arns[persona]},
-                    tags={"persona": persona},
-                    opts=self._child(),
+                    {
+                        "user": user,
+                        "persona": persona,
+                        "domain_id": self.domain_id,
+                        "execution_role_arn": self.execution_role_arns[persona],
+                        "auth_mode": self._args["auth_mode"],
+                    },
+                    self._child(),
                 )
 
     def _parameters(self) -> None:
+        paths = domain_paths(self._domain_name)
         values: dict[str, Input[str]] = {
-            "studio/domain-id": self.domain_id,
-            "roles/pipeline-execution/arn": self.pipeline_role_arn,
-            **{
-                f"roles/{persona}-execution/arn": arn
-                for persona, arn in self.execution_role_arns.items()
-            },
+            paths["domain_id"]: self.domain_id,
+            paths["auth_mode"]: self._args["auth_mode"],
+            **{paths[persona]: arn for persona, arn in self.execution_role_arns.items()},
         }
+        if not self._of_unit:
+            values["roles/pipeline-execution/arn"] = self.pipeline_role_arn
         publish(self, self._name, self._names, values)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import inspect
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -39,10 +40,25 @@ class Registered:
     name: str
     urn: str
     inputs: dict[str, Any]
+    needs: frozenset[str]
+    """URNs of what is made before it."""
 
     def document(self, key: str = "policy") -> dict[str, Any]:
         """One of its policy documents, parsed."""
         return json.loads(self.inputs[key])
+
+
+class Monitor(pulumi_mocks.MockMonitor):
+    """The SDK's, which also knows what each resource waits for."""
+
+    def __init__(self, mocks: pulumi.runtime.Mocks) -> None:
+        super().__init__(mocks)
+        self.needs: dict[str, frozenset[str]] = {}
+
+    def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - gRPC's name of it
+        answer = super().RegisterResource(request)
+        self.needs[answer.urn] = frozenset(request.dependencies)
+        return answer
 
 
 class AwsMocks(pulumi.runtime.Mocks):
@@ -50,7 +66,7 @@ class AwsMocks(pulumi.runtime.Mocks):
 
     def __init__(self, *, preview: bool = False) -> None:
         self._preview = preview
-        self.monitor = pulumi_mocks.MockMonitor(self)
+        self.monitor = Monitor(self)
         self.seen: list[pulumi.runtime.MockResourceArgs] = []
 
     def new_resource(
@@ -110,16 +126,24 @@ def _identity(args: pulumi.runtime.MockResourceArgs) -> str:
 
 def _arn(args: pulumi.runtime.MockResourceArgs, identity: str) -> str | None:
     account, name = ACCOUNTS["dev"], args.inputs.get("name", args.name)
+    group = args.inputs.get("modelPackageGroupName")
     regional = f"{REGION}:{account}"
     return {
         "aws:s3/bucket:Bucket": f"arn:aws:s3:::{identity}",
         "aws:kms/key:Key": f"arn:aws:kms:{regional}:key/{identity}",
         "aws:iam/role:Role": f"arn:aws:iam::{account}:role/{name}",
         "aws:iam/policy:Policy": f"arn:aws:iam::{account}:policy/{name}",
+        "aws:codebuild/project:Project": f"arn:aws:codebuild:{regional}:project/{name}",
+        "aws:codepipeline/pipeline:Pipeline": f"arn:aws:codepipeline:{regional}:{name}",
+        "aws:lambda/function:Function": f"arn:aws:lambda:{regional}:function:{name}",
         "aws:sns/topic:Topic": f"arn:aws:sns:{regional}:{name}",
         "aws:sqs/queue:Queue": f"arn:aws:sqs:{regional}:{name}",
         "aws:cloudwatch/eventBus:EventBus": f"arn:aws:events:{regional}:event-bus/{name}",
         "aws:cloudwatch/logGroup:LogGroup": f"arn:aws:logs:{regional}:log-group:{name}",
+        "aws:ram/resourceShare:ResourceShare": f"arn:aws:ram:{regional}:resource-share/{identity}",
+        "aws:sagemaker/modelPackageGroup:ModelPackageGroup": (
+            f"arn:aws:sagemaker:{regional}:model-package-group/{group}"
+        ),
     }.get(args.typ)
 
 
@@ -168,8 +192,10 @@ def _run(program: Callable[[], Any], preview: bool, stack: str) -> Program:
             aws_mocks, project="mlops", stack=stack, preview=preview, monitor=monitor
         )
 
-        def body() -> None:
+        async def body() -> None:
             finished.result = program()
+            if inspect.isawaitable(finished.result):
+                finished.result = await finished.result
 
         await run_pulumi_func(body)
 
@@ -178,10 +204,10 @@ def _run(program: Callable[[], Any], preview: bool, stack: str) -> Program:
         (urn.split("::")[2].rpartition("$")[2], urn.split("::")[3]): urn
         for urn in monitor.get_registered_resources()
     }
-    finished.resources = [
-        Registered(seen.typ, seen.name, by_name[seen.typ, seen.name], _plain(dict(seen.inputs)))
-        for seen in aws_mocks.seen
-    ]
+    for seen in aws_mocks.seen:
+        urn, inputs = by_name[seen.typ, seen.name], _plain(dict(seen.inputs))
+        needs = monitor.needs.get(urn, frozenset())
+        finished.resources.append(Registered(seen.typ, seen.name, urn, inputs, needs))
     twice = len(aws_mocks.seen) - len({(seen.typ, seen.name) for seen in aws_mocks.seen})
     assert not twice, "two resources share type and name"
     return finished
@@ -194,6 +220,19 @@ def _plain(value: Any) -> Any:
             return _plain(value["value"])
         return {key: _plain(child) for key, child in value.items()}
     return [_plain(child) for child in value] if isinstance(value, list) else value
+
+
+def function_network() -> Any:
+    """Where a function of the hub runs, a ``FunctionNetwork``."""
+    return {
+        "subnet_ids": ["subnet-a", "subnet-b"],
+        "security_group_ids": ["sg-a"],
+        "logs_key_arn": "logs-key",
+        "messages_key_arn": "key",
+        "boundary_arn": "boundary",
+        "alerts_topic_arn": "topic",
+        "log_retention_days": 365,
+    }
 
 
 def place(environment: str, **changes: Any) -> Placement:

@@ -9,7 +9,7 @@ from typing import Any
 from components import baseline_policies, iam
 from components.data_access import DataAccess
 from components.naming import Names
-from components.registry import EnvironmentAccess, ModelRegistry
+from components.registry import EnvironmentAccess, ModelRegistry, Sharing
 from components.studio import StudioDomain
 from localcloud.authorization import Decision, Evaluator, Policies, Request
 from tests.unit.conftest import ACCOUNTS, REGION, Program, place, run_program
@@ -37,6 +37,7 @@ ENDPOINTS: dict[str, EnvironmentAccess] = {
 def make_registry(
     environment: str,
     environments: Mapping[str, EnvironmentAccess] | None = None,
+    sharing: Sharing = "policy",
     **placement: Any,
 ) -> ModelRegistry:
     """The registry of the hub or of dev."""
@@ -47,6 +48,7 @@ def make_registry(
             "placement": place(environment, **placement),
             "model_package_groups": ["abalone"],
             "image_repositories": ["scikit"] if in_hub else [],
+            "sharing": sharing,
             "environments": (ENDPOINTS if environments is None else environments) if in_hub else {},
             "s3_endpoint_id": f"vpce-{environment}-s3",
             "kms_endpoint_id": f"vpce-{environment}-kms",

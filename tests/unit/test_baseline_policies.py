@@ -33,6 +33,8 @@ def documents() -> dict[str, dict[str, Any]]:
     }
     found["boundary"] = iam.document(policies.boundary_statements(NAMES))
     found["model-execution"] = iam.document(policies.model_execution_statements(place("prod")))
+    found["trust-studio-user"] = iam.document(policies.sign_in_trust(place("dev"), ()))
+    found["studio-user"] = iam.document(policies.sign_in_statements(NAMES))
     for persona in policies.PERSONAS:
         found[f"trust-{persona}"] = iam.document(policies.persona_trust(place("dev"), persona, ()))
         for environment in ("dev", "governance"):
@@ -281,7 +283,12 @@ def test_only_this_accounts_log_groups_use_the_logs_key(evaluator: Evaluator) ->
     assert not use(f"arn:aws:logs:{REGION}:{OUTSIDE}:log-group:/acme/dev/vpc-flow-logs")
 
 
-VERSION = "model-package/abalone/1"
+VERSION = "model-package/acme-governance-abalone/1"
+LEDGER = f"arn:aws:dynamodb:{REGION}:{HUB}:table/acme-governance-deployments"
+FUNCTION = f"arn:aws:lambda:{REGION}:{HUB}:function:acme-governance-deployments"
+LETTERS = f"arn:aws:sqs:{REGION}:{HUB}:acme-governance-deployments-failed"
+PROMOTED = f"{Names.at(place('governance')).bucket_arn('models')}/promoted/x"
+EXECUTION = "pipeline/abalone/execution/1"
 STAGE = f"arn:aws:codepipeline:{REGION}:{{account}}:acme-deploy/prod/approve"
 
 DEPLOYER = Names.at(place("prod")).role_arn("deployer")
@@ -290,6 +297,28 @@ PERSONA_CASES = [
     # persona, environment, action, resource, allowed
     ("ml-engineer", "governance", "sagemaker:UpdateModelPackage", VERSION, True),
     ("ml-engineer", "dev", "sagemaker:UpdateModelPackage", VERSION, False),
+    ("ml-engineer", "governance", "sagemaker:UpdateModelPackage", "model-package/acme-dev-x/1",
+     False),
+    ("ml-engineer", "governance", "dynamodb:Query", LEDGER, True),
+    ("ml-engineer", "governance", "dynamodb:PutItem", LEDGER, False),
+    ("ml-engineer", "governance", "lambda:InvokeFunction", FUNCTION, True),
+    ("ml-engineer", "governance", "lambda:InvokeFunction", FUNCTION + "-other", False),
+    ("ml-engineer", "governance", "lambda:GetFunction", FUNCTION, False),
+    ("ml-engineer", "governance", "sqs:ReceiveMessage", LETTERS, True),
+    ("ml-engineer", "governance", "sqs:DeleteMessage", LETTERS, True),
+    ("ml-engineer", "governance", "sqs:SendMessage", LETTERS, False),
+    ("ml-engineer", "dev", "sqs:ReceiveMessage", LETTERS, False),
+    ("governance-officer", "governance", "sqs:ReceiveMessage", LETTERS, False),
+    ("ml-engineer", "governance", "lambda:InvokeFunction", f"{FUNCTION}:project-house", False),
+    ("ml-engineer", "governance", "s3:GetObject", PROMOTED, True),
+    ("ml-engineer", "governance", "s3:PutObject", PROMOTED, False),
+    ("ml-engineer", "dev", "sagemaker:ListPipelineExecutionSteps", EXECUTION, True),
+    ("ml-engineer", "prod", "dynamodb:Query", LEDGER, False),
+    ("governance-officer", "governance", "dynamodb:Query", LEDGER, True),
+    ("governance-officer", "governance", "lambda:GetFunctionConfiguration", FUNCTION, True),
+    ("governance-officer", "governance", "lambda:InvokeFunction", FUNCTION, False),
+    ("governance-officer", "dev", "sagemaker:ListPipelineExecutionSteps", EXECUTION, True),
+    ("platform-engineer", "governance", "dynamodb:Query", LEDGER, False),
     ("ml-engineer", "prod", "sagemaker:InvokeEndpoint", "endpoint/acme-prod-abalone", True),
     ("ml-engineer", "prod", "sagemaker:InvokeEndpoint", "endpoint/other", False),
     ("ml-engineer", "prod", "sagemaker:CreateTrainingJob", "training-job/job", False),
@@ -336,13 +365,51 @@ def test_what_a_persona_may_do(
     assert decision.allowed is allowed, decision.reason
 
 
+@pytest.mark.parametrize(
+    ("context", "allowed"),
+    [
+        ({"sagemaker:ModelApprovalStatus": "Approved"}, True),
+        ({"sagemaker:CustomerMetadataProperties/Reviewed": "yes"}, True),
+        ({"sagemaker:CustomerMetadataPropertiesToRemove": ["Reviewed"]}, True),
+        ({"sagemaker:CustomerMetadataProperties/RegisteredBy": "somebody else"}, False),
+        ({"sagemaker:CustomerMetadataProperties/StartedBy": "somebody else"}, False),
+        ({"sagemaker:CustomerMetadataProperties/SourceModelPackageArn": "arn"}, False),
+        ({"sagemaker:CustomerMetadataPropertiesToRemove": ["Reviewed", "StartedBy"]}, False),
+    ],
+)
+def test_an_approver_does_not_rewrite_who_registered(
+    context: dict[str, Any], allowed: bool, evaluator: Evaluator
+) -> None:
+    placement = place("governance")
+    names = Names.at(placement)
+    decision = evaluator.evaluate(
+        Request(
+            f"arn:aws:sts::{HUB}:assumed-role/{names.role('ml-engineer')}/someone",
+            "sagemaker:UpdateModelPackage",
+            names.arn("sagemaker", VERSION),
+            HUB,
+            {"aws:RequestedRegion": REGION, **context},
+        ),
+        Policies(
+            {"own": iam.document(policies.persona_statements(placement, "ml-engineer"))},
+            boundary=iam.document(policies.boundary_statements(names)),
+        ),
+    )
+    assert decision.allowed is allowed, decision.reason
+
+
 def assume(
-    evaluator: Evaluator, trust: list[iam.Statement], principal: str, **tags: str
+    evaluator: Evaluator,
+    trust: list[iam.Statement],
+    principal: str,
+    action: str = "sts:AssumeRole",
+    /,
+    **tags: str,
 ) -> Decision:
     return evaluator.evaluate(
         Request(
             principal,
-            "sts:AssumeRole",
+            action,
             NAMES.role_arn("ml-engineer"),
             DEV,
             {
@@ -362,6 +429,62 @@ def test_a_persona_is_assumed_from_the_hub_by_its_tag(evaluator: Evaluator) -> N
     assert not assume(evaluator, trust, person).allowed
     outsider = f"arn:aws:iam::{OUTSIDE}:user/someone"
     assert not assume(evaluator, trust, outsider, persona="ml-engineer").allowed
+
+
+def opening(
+    evaluator: Evaluator, tagged: str, profile: str, action: str = "CreatePresignedDomainUrl"
+) -> bool:
+    """Whether a session of the sign-in role, tagged so, may use a profile that is tagged so."""
+    return evaluator.evaluate(
+        Request(
+            f"arn:aws:sts::{DEV}:assumed-role/{NAMES.role('studio-user')}/someone",
+            f"sagemaker:{action}",
+            NAMES.arn("sagemaker", f"user-profile/d-1/{profile or 'ann'}"),
+            DEV,
+            {
+                "aws:RequestedRegion": REGION,
+                **({"aws:PrincipalTag/studio-user": tagged} if tagged else {}),
+                **({"sagemaker:ResourceTag/studio-user": profile} if profile else {}),
+            },
+        ),
+        Policies(
+            {"sign-in": iam.document(policies.sign_in_statements(NAMES))},
+            boundary=iam.document(policies.boundary_statements(NAMES)),
+        ),
+    ).allowed
+
+
+def test_people_open_their_own_profile_of_studio(evaluator: Evaluator) -> None:
+    assert opening(evaluator, "ann", "ann")
+    for tagged, profile in (("ann", "bob"), ("ann", "annie"), ("an*", "ann"), ("", "ann")):
+        assert not opening(evaluator, tagged, profile), (tagged, profile)
+    assert not opening(evaluator, "ann", ""), "a profile without the tag is nobody's"
+    for action in ("UpdateUserProfile", "DescribeUserProfile", "AddTags"):
+        assert not opening(evaluator, "ann", "ann", action), action
+
+
+@pytest.mark.parametrize("action", ["sts:AssumeRole", "sts:TagSession"])
+def test_nobody_signs_in_as_another(action: str, evaluator: Evaluator) -> None:
+    trust = policies.sign_in_trust(place("dev"), ())
+    person = f"arn:aws:iam::{HUB}:user/someone"
+    ann = {
+        "aws:PrincipalTag/persona": "data-scientist",
+        "aws:PrincipalTag/studio-user": "ann",
+        "aws:RequestTag/studio-user": "ann",
+        "aws:TagKeys": "studio-user",
+    }
+    refused: list[dict[str, str]] = [
+        {"aws:RequestTag/studio-user": "bob"},
+        {"aws:RequestTag/studio-user": ""},
+        {"aws:PrincipalTag/studio-user": ""},
+        {"aws:PrincipalTag/persona": "ml-engineer"},
+        {"aws:TagKeys": "persona"},
+    ]
+    for change in ({}, {"aws:PrincipalTag/persona": "lead-data-scientist"}):
+        assert assume(evaluator, trust, person, action, **{**ann, **change}).allowed
+    for change in refused:
+        context = {key: value for key, value in {**ann, **change}.items() if value}
+        assert not assume(evaluator, trust, person, action, **context).allowed, change
 
 
 def test_configured_principals_replace_the_tag(evaluator: Evaluator) -> None:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from pulumi.automation import EngineEvent, ResourcePreEvent, StepEventMetadata
+from pulumi.automation import EngineEvent, ResourcePreEvent, ResOutputsEvent, StepEventMetadata
 
 from automation import costs, summary
 from automation.costs import BY_USE, FREE, PRICED, Estimate, Ledger
@@ -412,3 +412,15 @@ def test_only_complete_previews_and_updates_tell_the_cost(
     record(EngineEvent(1, 1, resource_pre_event=ResourcePreEvent(created(KEY))))
     assert ("USD a month fixed" in summary.text([run])) == shown
     assert ("### Fixed cost" in summary.markdown([run])) == shown
+
+
+@pytest.mark.parametrize("found", ["same", "update"])
+def test_a_resource_that_is_read_and_then_found_is_counted_once(found: str) -> None:
+    run = StackRun("dev", "drift")
+    record = _Recorder(run, lambda run, what: None)
+    record(
+        EngineEvent(1, 1, resource_pre_event=ResourcePreEvent(step("refresh", KEY, "k", old={})))
+    )
+    told = step(found, KEY, "k", old={}, new={})
+    record(EngineEvent(2, 1, res_outputs_event=ResOutputsEvent(told)))
+    assert run.resources == 1

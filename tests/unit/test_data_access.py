@@ -68,11 +68,40 @@ def test_what_belongs_to_the_account_is_made_by_its_owner_only() -> None:
 
 
 def test_readers_are_granted_reading(data: Program) -> None:
-    grants = [grant.inputs for grant in data.of(WAYS["lake_formation"])]
+    grants = [
+        grant.inputs
+        for grant in data.of(WAYS["lake_formation"])
+        if grant.inputs["principal"] != NAMES.role_arn("feature-store")
+    ]
     assert {grant["principal"] for grant in grants} == {NAMES.role_arn("data-scientist-execution")}
     assert {right for grant in grants for right in grant["permissions"]} == {"DESCRIBE", "SELECT"}
     (settings,) = data.of("aws:lakeformation/dataLakeSettings:DataLakeSettings")
     assert settings.inputs["admins"] == [NAMES.role_arn("deployer")]
+
+
+def test_new_tables_are_closed_before_there_is_one(data: Program) -> None:
+    """Otherwise the account's own default opens them to all of IAM, and grants grant nothing."""
+    (settings,) = data.of("aws:lakeformation/dataLakeSettings:DataLakeSettings")
+    for default in ("createDatabaseDefaultPermissions", "createTableDefaultPermissions"):
+        assert settings.inputs[default] == []
+    (database,) = data.of("aws:glue/catalogDatabase:CatalogDatabase")
+    (group,) = data.of(WAYS["feature_store"])
+    for made in (database, group):
+        assert settings.urn in made.needs
+
+
+def test_offline_stores_are_granted_as_the_database_is(data: Program) -> None:
+    grants = [(grant.inputs, grant.needs) for grant in data.of(WAYS["lake_formation"])]
+    reader, (group,) = NAMES.role_arn("data-scientist-execution"), data.of(WAYS["feature_store"])
+    of: dict[str, list[list[str]]] = {}
+    for inputs, needs in grants:
+        if inputs["principal"] == reader:
+            where = inputs.get("database", {}).get("name") or inputs["table"]["databaseName"]
+            of.setdefault(where, []).append(inputs["permissions"])
+            assert (group.urn in needs) == (where == "sagemaker_featurestore")
+    assert of["sagemaker_featurestore"] == of["acme_dev_data"]
+    (own,) = [i for i, _ in grants if i["principal"] == NAMES.role_arn("feature-store")]
+    assert own["permissions"] == ["ALTER", "DESCRIBE"]
 
 
 def test_both_feature_stores_are_encrypted(data: Program) -> None:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import fnmatch
 import functools
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from automation.deployer_policies import deployer_statements, numbered
+from components import deployments, iam, promotion, retraining
 from components.baseline import AccountBaseline
-from components.naming import Names
+from components.naming import ENVIRONMENTS, Names
 from localcloud.authorization import Evaluator, Policies, Request
-from tests.unit.conftest import REGION, Program, place, run_program
+from tests.unit import projects
+from tests.unit.conftest import ACCOUNTS, REGION, Program, place, run_program
 from tests.unit.data_science import (
     MODELS_KEY,
     boundary,
@@ -27,6 +30,26 @@ from tests.unit.data_science import (
 
 PAGE = Path(__file__).parents[2] / "docs" / "model-access.md"
 
+FUNCTIONS: Mapping[tuple[str, str], list[iam.Statement]] = {
+    ("governance", "promotion"): promotion.promotion_statements(
+        place("governance"),
+        Names.at(place("governance")).arn("kms", MODELS_KEY.rpartition(":")[2]),
+        Names.at(place("governance")).arn("sqs", "acme-governance-promotions"),
+    ),
+    ("dev", promotion.READER): promotion.reader_statements(place("governance")),
+    ("governance", deployments.DEPLOYMENTS): deployments.control_statements(
+        Names.at(place("governance")),
+        Names.at(place("governance")).arn("kms", MODELS_KEY.rpartition(":")[2]),
+        [],
+    ),
+    ("governance", retraining.RETRAINING): retraining.retraining_statements(
+        place("governance"), []
+    ),
+}
+"""Roles of the hub's functions -> what they are deployed with."""
+
+PROJECT = "abalone"
+
 ROLES: tuple[tuple[str, str], ...] = (
     ("dev", "data-scientist-execution"),
     ("dev", "lead-data-scientist-execution"),
@@ -36,7 +59,10 @@ ROLES: tuple[tuple[str, str], ...] = (
     ("dev", "governance-officer"),
     ("dev", "platform-engineer"),
     ("dev", "deployer"),
+    ("dev", promotion.READER),
     ("governance", "promotion"),
+    ("governance", deployments.DEPLOYMENTS),
+    ("governance", retraining.RETRAINING),
     ("governance", "ml-engineer"),
     ("governance", "governance-officer"),
     ("governance", "platform-engineer"),
@@ -62,11 +88,6 @@ ACTIONS: Mapping[str, str] = {
     "pull image": "ecr:BatchGetImage",
 }
 
-EVERYTHING = {
-    "Version": "2012-10-17",
-    "Statement": [{"Sid": "All", "Effect": "Allow", "Action": "*", "Resource": "*"}],
-}
-
 TEXT = """# Who can do what to a model
 
 Derived from the policies of all accounts by `tests/unit/test_model_access_table.py`, which fails
@@ -80,8 +101,16 @@ of the group, bucket, key or repository together:
 - **service**: only by an AWS service that acts for the role, as S3 does when it reads an encrypted
   object. The request to S3 itself still needs what *read artifact* says.
 
-Nobody approves a version in the same call that registers it. The hub's promotion role is shown with
-all that the resources' policies leave it; its own policies can only take away from that.
+Nobody approves a version in the same call that registers it. Artifacts are a project's folder in
+dev's bucket, and what was promoted of it in the hub's. *promotion*, *promotion-reader*,
+*deployments* and *retraining* are the hub's functions; the first assumes the second, in dev.
+
+The first two tables are of the groups that the platform's settings name, the last two of a
+project's own groups, with the roles that come with the project `abalone`: those of both ways of
+CI, and those of predictions in batches.
+
+Where the hub's groups are shared by AWS RAM (`mlops:registry.sharing`), the same roles reach the
+same: a share names accounts, in which a role's own policies decide.
 """
 
 
@@ -98,7 +127,9 @@ class Registry:
     def of(self, action: str) -> tuple[str, dict[str, Any] | None]:
         """The resource of an action, with its policy."""
         if action.startswith("s3:"):
-            return f"{self.names.bucket_arn('models')}/abalone/model.tar.gz", self.bucket
+            kept = f"promoted/{ACCOUNTS['dev']}/acme-dev-abalone/1"
+            folder = kept if self.names.environment == "governance" else "abalone"
+            return f"{self.names.bucket_arn('models')}/{folder}/model.tar.gz", self.bucket
         if action.startswith("kms:"):
             return self.names.arn("kms", MODELS_KEY.rpartition(":")[2]), self.key
         if action.startswith("ecr:"):
@@ -124,6 +155,38 @@ def registry(environment: str) -> Registry:
         key,
         only("aws:ecr/repositoryPolicy:RepositoryPolicy"),
     )
+
+
+def of_project(at: Registry) -> Registry:
+    """The same with the policy of the project's group."""
+    group = project("codepipeline").one(
+        "aws:sagemaker/modelPackageGroupPolicy:ModelPackageGroupPolicy",
+        f"{PROJECT}-{at.names.environment}",
+    )
+    assert group.inputs["modelPackageGroupName"] == at.names.name(PROJECT)
+    return replace(at, group=group.document("resourcePolicy"))
+
+
+@functools.cache
+def project(ci: str) -> Program:
+    contracts = {environment: projects.contract(environment) for environment in ENVIRONMENTS}
+    for environment in ("dev", "governance"):
+        key = Names.at(place(environment)).arn("kms", MODELS_KEY.rpartition(":")[2])
+        keys = {**contracts[environment]["key_arns"], "models": key}
+        contracts[environment] = {**contracts[environment], "key_arns": keys}
+    return projects.program(PROJECT, ci=ci, batch=True, contracts=contracts)
+
+
+@functools.cache
+def project_roles() -> dict[tuple[str, str], Program]:
+    """Environment and name of each role of a project -> the program that makes it."""
+    found: dict[tuple[str, str], Program] = {}
+    for ci in ("codepipeline", "github"):
+        for made in project(ci).of("aws:iam/role:Role"):
+            _, environment, role = made.inputs["name"].split("-", 2)
+            found.setdefault((environment, role), project(ci))
+    order = list(ACCOUNTS)
+    return dict(sorted(found.items(), key=lambda item: (order.index(item[0][0]), item[0][1])))
 
 
 @functools.cache
@@ -158,8 +221,11 @@ def studio() -> Program:
 def identity(environment: str, role: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """A role's policies and its boundary."""
     names = Names.at(place(environment))
-    if role == "promotion":
-        return {"at most": EVERYTHING}, None
+    if (environment, role) in FUNCTIONS:
+        return {"work": iam.document(FUNCTIONS[environment, role])}, boundary(environment)
+    if (environment, role) in project_roles():
+        made = project_roles()[environment, role]
+        return role_policies(made, names.role(role)), boundary(environment)
     if role == "deployer":
         return dict(numbered("deployer", deployer_statements(names))), None
     program = (
@@ -190,11 +256,15 @@ def cell(evaluator: Evaluator, environment: str, role: str, action: str, at: Reg
     resource, resource_policy = at.of(action)
     policies, limit = identity(environment, role)
     if action == LIST:
-        # IAM's reference knows no resource for it: the role's side is judged for all resources,
-        # and across accounts the group's policy must name the role as well.
+        # IAM's reference names a version as its resource, which a call has none of: the role's side
+        # is judged for all resources, by the statements that are about this registry, and across
+        # accounts the group's policy must name the role as well.
         own = evaluator.evaluate(
             Request(caller, action, "*", names.account_id, {"aws:RequestedRegion": REGION}),
-            Policies(identity=policies, boundary=limit),
+            Policies(
+                identity={name: about(at, document) for name, document in policies.items()},
+                boundary=limit,
+            ),
         )
         named = at.names.account_id == names.account_id or names_role(at.group, caller)
         return "yes" if own.allowed and named else "no"
@@ -220,6 +290,21 @@ def cell(evaluator: Evaluator, environment: str, role: str, action: str, at: Reg
     return "no"
 
 
+def about(at: Registry, document: dict[str, Any]) -> dict[str, Any]:
+    """The statements that know the registry's group, or any of its versions."""
+    group = at.names.name(PROJECT)
+    things = [
+        at.names.arn("sagemaker", f"{kind}/{group}{rest}")
+        for kind, rest in (("model-package-group", ""), ("model-package", "/1"))
+    ]
+    kept = [
+        statement
+        for statement in document["Statement"]
+        if any(fnmatch.filter(things, pattern) for pattern in statement["Resource"])
+    ]
+    return {**document, "Statement": kept}
+
+
 def names_role(document: dict[str, Any] | None, caller: str) -> bool:
     """Whether a group's policy lets a role list its versions."""
     return any(
@@ -229,9 +314,11 @@ def names_role(document: dict[str, Any] | None, caller: str) -> bool:
     )
 
 
-def table(evaluator: Evaluator, environment: str) -> dict[tuple[str, str], dict[str, str]]:
+def table(
+    evaluator: Evaluator, at: Registry, roles: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], dict[str, str]]:
     """Role -> column -> cell, for the registry of an environment."""
-    at = registry(environment)
+    environment = at.names.environment
     columns = [
         column
         for column, action in ACTIONS.items()
@@ -242,7 +329,7 @@ def table(evaluator: Evaluator, environment: str) -> dict[tuple[str, str], dict[
         (where, role): {
             column: cell(evaluator, where, role, ACTIONS[column], at) for column in columns
         }
-        for where, role in ROLES
+        for where, role in roles
     }
 
 
@@ -261,9 +348,13 @@ def page(tables: Mapping[str, Mapping[tuple[str, str], Mapping[str, str]]]) -> s
 
 @pytest.fixture(scope="module")
 def tables(evaluator: Evaluator) -> dict[str, dict[tuple[str, str], dict[str, str]]]:
+    dev, hub = registry("dev"), registry("governance")
+    rows = [*FUNCTIONS, *project_roles()]
     return {
-        "Versions in dev": table(evaluator, "dev"),
-        "Versions in the hub": table(evaluator, "governance"),
+        "Versions in dev": table(evaluator, dev, ROLES),
+        "Versions in the hub": table(evaluator, hub, ROLES),
+        "A project's versions in dev": table(evaluator, of_project(dev), rows),
+        "A project's versions in the hub": table(evaluator, of_project(hub), rows),
     }
 
 
@@ -277,13 +368,65 @@ def test_the_page_says_what_the_policies_do(
     assert PAGE.read_text() == text, f"{PAGE.name} differs: review, then --update-golden"
 
 
+@pytest.mark.parametrize(
+    ("title", "environments"),
+    [
+        ("Versions in the hub", ("dev", "preprod", "prod")),
+        ("A project's versions in the hub", ("preprod", "prod")),
+    ],
+)
+def test_by_ram_the_same_roles_reach_the_hubs_versions(
+    title: str,
+    environments: tuple[str, ...],
+    tables: Mapping[str, Mapping[tuple[str, str], Mapping[str, str]]],
+    evaluator: Evaluator,
+) -> None:
+    """Whatever the share's permission, which is AWS's, says: here it is everything."""
+    hub = Names.at(place("governance"))
+    name = hub.name(PROJECT)
+    share = iam.Statement(
+        sid="Share",
+        principals={"AWS": [Names.at(place(where)).root_arn for where in environments]},
+        actions=["sagemaker:*"],
+        resources=[
+            hub.arn("sagemaker", f"model-package-group/{name}"),
+            hub.arn("sagemaker", f"model-package/{name}/*"),
+        ],
+    )
+    at = replace(registry("governance"), group=iam.document([share]))
+    differing = {
+        (where, role, column): found
+        for (where, role), cells in tables[title].items()
+        for column in ("describe", "approve", "create version")
+        if (found := cell(evaluator, where, role, ACTIONS[column], at)) != cells[column]
+    }
+    assert not differing
+
+
 def test_versions_of_the_hub_are_decided_on_in_the_hub(
     tables: Mapping[str, Mapping[tuple[str, str], Mapping[str, str]]],
 ) -> None:
     approving = {
         key for key, cells in tables["Versions in the hub"].items() if cells["approve"] != "no"
     }
-    assert approving == {("governance", "ml-engineer"), ("governance", "promotion")}
+    assert approving == {("governance", "ml-engineer")}
+
+
+def test_nothing_that_runs_for_a_project_decides_on_its_versions(
+    tables: Mapping[str, Mapping[tuple[str, str], Mapping[str, str]]],
+) -> None:
+    """Neither what registers a version in dev or the hub, nor what deploys it."""
+    of = {where: tables[f"A project's versions in {where}"] for where in ("dev", "the hub")}
+    for rows in of.values():
+        assert {cells["approve"] for cells in rows.values()} == {"no"}
+    registering = {
+        where: {key for key, cells in rows.items() if cells["create version"] != "no"}
+        for where, rows in of.items()
+    }
+    assert registering == {
+        "dev": {("dev", "abalone-pipeline")},
+        "the hub": {("governance", "promotion")},
+    }
 
 
 def test_versions_of_dev_are_decided_on_by_the_lead(
@@ -311,6 +454,14 @@ def test_no_artifact_is_read_from_anywhere(
     for rows in tables.values():
         anywhere = {key for key, cells in rows.items() if cells["read artifact"] == "yes"}
         assert anywhere <= {("dev", "pipeline-execution"), ("governance", "promotion")}
+
+
+def test_promotion_describes_versions_of_dev_by_the_role_that_it_assumes(
+    tables: Mapping[str, Mapping[tuple[str, str], Mapping[str, str]]],
+) -> None:
+    for title in ("Versions in dev", "A project's versions in dev"):
+        assert tables[title]["dev", promotion.READER]["describe"] == "yes"
+        assert tables[title]["governance", "promotion"]["read artifact"] == "yes"
 
 
 def test_running_models_read_the_hub_and_change_nothing(

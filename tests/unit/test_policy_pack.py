@@ -6,18 +6,15 @@ from collections.abc import Callable
 
 import pulumi_aws as aws
 import pytest
-from mlops_policy.model import Example, ResourceRule
-from mlops_policy.registry import RULES
+from mlops_policy.model import Example
 
 from components.audit_trail import AuditTrail
 from components.baseline import AccountBaseline
+from components.endpoint_services import services_for
 from components.naming import WORKLOAD_ENVIRONMENTS
-from components.network import Network, services_for
+from components.network import Network
 from tests.policy import harness
 from tests.unit.conftest import ACCOUNTS, REGION, Program, place
-
-BY_THE_PROVIDER = {"required-tags"}
-"""Kept by the provider's default tags, which mocks do not apply."""
 
 
 def environment(name: str) -> None:
@@ -69,14 +66,8 @@ def environment(name: str) -> None:
 @pytest.mark.parametrize("name", ACCOUNTS)
 def test_no_rule_is_violated(name: str, run: Callable[..., Program]) -> None:
     program = run(lambda: environment(name))
-    judged = 0
-    violations: list[str] = []
-    for rule in RULES:
-        if not isinstance(rule, ResourceRule) or rule.name in BY_THE_PROVIDER:
-            continue
-        for resource in program.resources:
-            outcome = harness.run(rule, Example(resource.type, resource.inputs, resource.name))
-            judged += outcome.put_off is None
-            violations += [f"{rule.name}: {text}" for text in outcome.violations]
+    count, violations = harness.judged(
+        Example(resource.type, resource.inputs, resource.name) for resource in program.resources
+    )
     assert not violations, "\n".join(violations)
-    assert judged > 100
+    assert count > 100

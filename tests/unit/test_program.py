@@ -11,12 +11,15 @@ import pulumi
 import pytest
 import yaml
 
+from automation import recovery
 from components.naming import ENVIRONMENTS
 from localcloud.awsx.vpc import TOKEN
 from localcloud.paths import CHECKOUT
 from localcloud.provider import table
+from tests.unit import projects
 from tests.unit.conftest import Program, run_program
 
+FUNCTION = "aws:lambda/function:Function"
 ALL_ON = {
     "mlops:securityServices": dict.fromkeys(
         ("access_analyzer", "config", "guardduty", "security_hub"), True
@@ -25,8 +28,21 @@ ALL_ON = {
     "mlops:personas": {
         "governance_officer": ["arn:aws:iam::111111111111:role/Officers"],
     },
+    "mlops:selfService": {
+        "shares": ["o-exampleorg1", "ou-abcd-12345678", "999999999999"],
+        "launchers": {"sagemaker_projects": ["acme-*-scientist"]},
+        "tag_options": {"chargeback": ["growth", "risk"]},
+        "git_token_secret": "arn:aws:secretsmanager:eu-west-1:111111111111:secret:git-AbCdEf",
+    },
 }
+SIGNING_IN = "arn:aws:iam::111111111111:role/Scientists"
 ALL_ON_IN_DEV = {
+    "mlops:studio": {
+        "users": {"lead_data_scientists": ["lea"], "data_scientists": ["sam"]},
+        "isolate_containers": True,
+        "share_notebook_outputs": True,
+    },
+    "mlops:personas": {"studio_user": [SIGNING_IN]},
     "mlops:dataAccess": dict.fromkeys(
         ("athena", "lake_formation", "feature_store", "datazone"), True
     ),
@@ -39,7 +55,9 @@ BASIC = {
     "mlops:securityServices": dict.fromkeys(
         ("access_analyzer", "config", "guardduty", "security_hub"), False
     ),
+    "mlops:selfService": {"enabled": False},
 }
+FROM_S3 = {"mlops:selfService": {"catalogue": "s3"}}
 
 
 def config(stack: str, changes: dict[str, Any]) -> dict[str, str]:
@@ -58,18 +76,20 @@ def whole(stack: str, variant: int = 0, *, preview: bool = False) -> Program:
     """``__main__.py`` for a stack with one of its :func:`variants`."""
     changes = variants(stack)[variant]
 
-    def program() -> None:
+    def program() -> Any:
         pulumi.runtime.set_all_config(config(stack, changes))
-        runpy.run_path(str(CHECKOUT.root / "__main__.py"))
+        return runpy.run_path(str(CHECKOUT.root / "__main__.py"))["main"]()
 
     return run_program(program, preview=preview, stack=stack)
 
 
 def variants(stack: str) -> list[dict[str, Any]]:
-    """The settings with which a stack makes everything, what is checked in, and the least."""
+    """What is checked in, everything, the least; where people launch, from S3 alone."""
     full = ALL_ON | (ALL_ON_IN_DEV if stack == "dev" else {})
-    least = BASIC if stack == "dev" else {"mlops:securityServices": BASIC["mlops:securityServices"]}
-    return [{}, full, least]
+    least = {
+        key: value for key, value in BASIC.items() if stack == "dev" or key != "mlops:dataAccess"
+    }
+    return [{}, full, least, *([FROM_S3] if stack in ("dev", "governance") else [])]
 
 
 @pytest.mark.parametrize("stack", ENVIRONMENTS)
@@ -81,6 +101,27 @@ def test_every_type_that_the_program_registers_is_served(stack: str) -> None:
         assert {t for t in made if t.startswith(("aws:", "awsx:"))} <= served
 
 
+def test_what_an_interrupted_creation_leaves_is_known_of_every_type_once() -> None:
+    tables = (set(recovery.IDS), set(recovery.REPEATED), set(recovery.UNNAMED))
+    assert set.union(*tables) == set(table.load())
+    assert sum(map(len, tables)) == len(set.union(*tables))
+
+
+@pytest.mark.parametrize("stack", ENVIRONMENTS)
+def test_ids_follow_from_what_the_program_and_a_project_register(stack: str) -> None:
+    found = [r for variant in range(len(variants(stack))) for r in whole(stack, variant).resources]
+    if stack == "governance":
+        found += [r for ci in ("codepipeline", "github") for r in projects.program(ci=ci).resources]
+    place = {"account": "111111111111", "region": "eu-west-1", "partition": "aws"}
+    without = {
+        f"{resource.type} {resource.name}"
+        for resource in found
+        if resource.type in recovery.IDS
+        and recovery.import_id(resource.type, resource.inputs, place) is None
+    }
+    assert not without
+
+
 @pytest.mark.parametrize("stack", ENVIRONMENTS)
 def test_a_preview_of_a_new_stack_registers_what_an_update_does(stack: str) -> None:
     """What depends on values that no preview knows would be missing from it, and from its plan."""
@@ -88,6 +129,90 @@ def test_a_preview_of_a_new_stack_registers_what_an_update_does(stack: str) -> N
     assert {(r.type, r.name) for r in before.resources} == {
         (r.type, r.name) for r in after.resources
     }
+
+
+def test_launches_come_from_dev_and_from_whom_the_portfolios_are_shared_to() -> None:
+    launching = {"222222222222"}
+    for variant, more in ((0, set[str]()), (1, {"999999999999"})):
+        hub = whole("governance", variant)
+        (function,) = [f for f in hub.of(FUNCTION) if f.name == "vending-function"]
+        asked = {
+            permission.inputs["principal"]
+            for permission in hub.of("aws:lambda/permission:Permission")
+            if permission.inputs["function"] == function.inputs["name"]
+        }
+        assert asked == launching | more | {"events.amazonaws.com"}
+    shares = whole("governance", 1).of("aws:servicecatalog/portfolioShare:PortfolioShare")
+    kinds = {share.inputs["principalId"]: share.inputs["type"] for share in shares}
+    assert kinds == {
+        "o-exampleorg1": "ORGANIZATION",
+        "ou-abcd-12345678": "ORGANIZATIONAL_UNIT",
+        "999999999999": "ACCOUNT",
+    }
+
+
+@pytest.mark.parametrize(("variant", "on"), [(0, False), (1, True)])
+def test_studio_is_as_the_settings_say(variant: int, on: bool) -> None:
+    dev = whole("dev", variant)
+    (domain,) = dev.of("aws:sagemaker/domain:Domain")
+    sharing = domain.inputs["defaultUserSettings"]["sharingSettings"]
+    assert sharing["notebookOutputOption"] == ("Allowed" if on else "Disabled")
+    for role in ("data-scientist-execution", "pipeline-execution"):
+        guards = dev.one("aws:iam/policy:Policy", f"studio-{role}-guards").document()
+        assert ("DenyNetwork" in {item["Sid"] for item in guards["Statement"]}) is on
+    role = dev.one("aws:iam/role:Role", "studio-studio-user")
+    (trust,) = role.document("assumeRolePolicy")["Statement"]
+    trusted = trust["Condition"].get("ArnLike", {}).get("aws:PrincipalArn")
+    assert trusted == ([SIGNING_IN] if on else None)
+
+
+@pytest.mark.parametrize("stack", ["dev", "governance"])
+def test_without_self_service_there_is_nothing_of_it(stack: str) -> None:
+    def parts(variant: int) -> set[str]:
+        return {r.name.partition("-")[0] for r in whole(stack, variant).resources}
+
+    own = {"launch"} if stack == "dev" else {"launch", "catalog", "vending"}
+    assert parts(0) - parts(2) >= own
+
+
+@pytest.mark.parametrize("stack", ["dev", "governance"])
+def test_with_templates_in_s3_there_is_nothing_of_service_catalog(stack: str) -> None:
+    def found(variant: int) -> set[str]:
+        return {r.type for r in whole(stack, variant).resources if "servicecatalog" in r.type}
+
+    assert found(0)
+    assert not found(3)
+    policies = [
+        found.inputs["policy"]
+        for found in whole(stack, 3).resources
+        if found.type in ("aws:iam/rolePolicy:RolePolicy", "aws:iam/policy:Policy")
+        # The boundary is an outer limit, and grants nothing.
+        and found.name != "baseline-boundary"
+    ]
+    assert policies
+    assert not [policy for policy in policies if "servicecatalog:" in policy]
+
+
+def test_templates_in_s3_are_those_of_the_products_and_ask_the_same_function() -> None:
+    def stored(stack: str, variant: int, folder: str) -> list[dict[str, Any]]:
+        objects = whole(stack, variant).of("aws:s3/bucketObjectv2:BucketObjectv2")
+        return sorted(
+            (
+                json.loads(found.inputs["content"])
+                for found in objects
+                if found.inputs["key"].startswith(f"{folder}/")
+            ),
+            key=lambda template: template["Description"],
+        )
+
+    products = stored("governance", 0, "sagemaker-projects")
+    assert len(products) > 1
+    assert stored("dev", 3, "sagemaker-projects") == products
+    (function,) = [f for f in whole("governance", 3).of(FUNCTION) if f.name == "vending-function"]
+    (token,) = {t["Resources"]["Project"]["Properties"]["ServiceToken"] for t in products}
+    assert token.endswith(f":function:{function.inputs['name']}")
+    lets = whole("governance", 3).of("aws:lambda/permission:Permission")
+    assert "222222222222" in {p.inputs["principal"] for p in lets}
 
 
 @pytest.mark.parametrize("stack", ENVIRONMENTS)

@@ -12,8 +12,10 @@ from moto.events.models import EventPattern
 from components import iam, promotion
 from components.naming import Names
 from components.promotion import ApprovalForwarder, PromotionQueue
+from components.registry import Sharing, group_statements
+from functions.promotion.registry import GroupSettings
 from localcloud.authorization import Evaluator, Policies, Request
-from tests.unit.conftest import ACCOUNTS, Program, place
+from tests.unit.conftest import ACCOUNTS, Program, function_network, place
 
 Run = Callable[..., Program]
 HUB, DEV = Names.at(place("governance")), Names.at(place("dev"))
@@ -35,14 +37,19 @@ def forwarder(run: Run, **changes: Any) -> Program:
     )
 
 
-def queue(run: Run, **changes: Any) -> Program:
+def queue(run: Run, sharing: Sharing = "policy", **changes: Any) -> Program:
     return run(
         lambda: PromotionQueue(
             "promotion",
             {
                 "placement": place("governance", **changes),
-                "messages_key_arn": "key",
-                "alerts_topic_arn": "topic",
+                "network": function_network(),
+                "models_bucket": "models",
+                "models_key_arn": "models-key",
+                "environments": ["preprod", "prod"],
+                "sharing": sharing,
+                "tags": {"owner": "team"},
+                "owner": "team",
             },
         )
     )
@@ -186,8 +193,85 @@ def test_nothing_is_lost_and_somebody_is_told(run: Run) -> None:
             alarm.inputs["dimensions"]["QueueName"]
             for alarm in program.of("aws:cloudwatch/metricAlarm:MetricAlarm")
             if alarm.inputs["alarmActions"] == ["topic"]
+            and alarm.inputs["metricName"] == "ApproximateNumberOfMessagesVisible"
         }
         assert watched == queues
+
+
+def test_by_ram_promotion_has_nothing_to_do_with_policies_of_groups(run: Run) -> None:
+    for sharing in ("policy", "ram"):
+        made = queue(run, sharing)
+        (function,) = made.of("aws:lambda/function:Function")
+        by_policy = sharing == "policy"
+        assert ("GROUP_POLICY" in function.inputs["environment"]["variables"]) is by_policy
+        for action in ("Put", "Get", "Delete"):
+            name = f"sagemaker:{action}ModelPackageGroupPolicy"
+            held = [document for _, _, document in made.documents() if name in str(document)]
+            assert bool(held) is (by_policy and action != "Delete")
+
+
+def test_a_group_that_promotion_makes_is_read_by_its_own_projects_deployments_alone(
+    run: Run, evaluator: Evaluator
+) -> None:
+    (function,) = queue(run).of("aws:lambda/function:Function")
+    variables = function.inputs["environment"]["variables"]
+    settings = GroupSettings(variables["GROUP_POLICY"], {}, variables["GROUP_PREFIX"])
+    policy = json.loads(settings.policy_of("acme-governance-house"))
+    assert "${" not in json.dumps(policy)
+    # As the project makes it, where its stack is there first.
+    statements = group_statements(
+        HUB,
+        place("governance"),
+        "acme-governance-house",
+        ["preprod", "prod"],
+        deployer="house-deploy",
+    )
+    assert policy == iam.document(statements)
+    everything = iam.document([iam.Statement(sid="All", actions=["*"], resources=["*"])])
+    version = HUB.arn("sagemaker", "model-package/acme-governance-house/1")
+    prod = Names.at(place("prod"))
+    for role, may in (
+        ("house-deploy", True),
+        ("houses-deploy", False),
+        ("deployer", False),
+        ("platform-engineer", False),
+    ):
+        arn = f"arn:aws:sts::{prod.account_id}:assumed-role/{prod.role(role)}/x"
+        request = Request(
+            arn,
+            "sagemaker:DescribeModelPackage",
+            version,
+            HUB.account_id,
+            {"aws:PrincipalArn": prod.role_arn(role)},
+        )
+        asked = Policies(identity={"work": everything}, resource=policy)
+        assert evaluator.evaluate(request, asked).allowed is may, role
+
+
+RUN = "pipeline/acme-dev-houses/execution/a1b2"
+
+
+@pytest.mark.parametrize(
+    ("action", "resource", "may"),
+    [
+        ("DescribeModelPackage", "model-package/acme-dev-houses/1", True),
+        ("DescribePipelineExecution", RUN, True),
+        ("ListPipelineExecutionSteps", RUN, True),
+        ("ListPipelineExecutionSteps", RUN.replace("acme-dev", "acme-own"), False),
+        ("DescribeTrainingJob", "training-job/pipelines-a1b2-Train-x", True),
+        ("DescribeTrainingJob", "training-job/somebodys-own", False),
+        ("DescribeHyperParameterTuningJob", "hyper-parameter-tuning-job/pipelines-a1-T-x", True),
+        ("StopTrainingJob", "training-job/pipelines-a1b2-Train-x", False),
+        ("UpdateModelPackage", "model-package/acme-dev-houses/1", False),
+    ],
+)
+def test_the_reader_reads_versions_and_what_made_them_and_changes_nothing(
+    evaluator: Evaluator, action: str, resource: str, may: bool
+) -> None:
+    policy = iam.document(promotion.reader_statements(place("dev")))
+    arn = f"arn:aws:sts::{DEV.account_id}:assumed-role/{DEV.role(promotion.READER)}/x"
+    request = Request(arn, f"sagemaker:{action}", DEV.arn("sagemaker", resource))
+    assert evaluator.evaluate(request, Policies({"reader": policy})).allowed is may
 
 
 def test_buses_and_queues_are_under_the_customers_key(run: Run) -> None:

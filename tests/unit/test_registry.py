@@ -78,7 +78,10 @@ def decide(
 
 # --- closed to all but VPC endpoints -------------------------------------------------------------
 
-ON_OBJECTS = ["s3:GetObject", "s3:PutObject", "s3:GetObjectAcl", "s3:PutObjectAcl"]
+ON_OBJECTS = [
+    "s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:GetObjectAcl",
+    "s3:GetObjectVersionAcl", "s3:PutObjectAcl", "s3:PutObjectVersionAcl",
+]  # fmt: skip
 ON_BUCKET = ["s3:ListBucket", "s3:GetBucketAcl", "s3:PutBucketAcl"]
 BUCKETS = {
     # bucket -> names, purpose, known endpoints, exempt tags, denied actions
@@ -101,7 +104,7 @@ BUCKETS = {
         "data",
         ["vpce-dev-s3"],
         ["acme-dev-pipeline-execution", "acme-dev-lake-formation", "acme-dev-feature-store"],
-        ["s3:GetObject", "s3:PutObject", "s3:ListBucket"],
+        ["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:ListBucket"],
     ),
 }
 
@@ -337,6 +340,11 @@ MODEL_ROLE = {
         ("model-execution", "own", "s3:PutObject", False),
         ("model-execution", "vpce-other", "s3:GetObject", False),
         ("model-execution", "", "s3:GetObject", False),
+        # That of a project that predicts in batches, with whatever its own policies let it do.
+        ("model-execution-house", "own", "s3:GetObject", True),
+        ("model-execution-house", "own", "s3:PutObject", False),
+        ("model-execution-house", "vpce-other", "s3:GetObject", False),
+        ("house-batch", "own", "s3:GetObject", False),
         ("someone", "own", "s3:GetObject", False),
     ],
 )
@@ -492,6 +500,54 @@ def test_without_environments_nobody_is_granted_anything() -> None:
     assert not program.of("aws:ecr/repositoryPolicy:RepositoryPolicy")
     assert not program.of("aws:sagemaker/modelPackageGroupPolicy:ModelPackageGroupPolicy")
     assert "AllowCrossAccount" not in texts(program)
+
+
+def shared(program: Program) -> dict[str, set[str]]:
+    """Share -> the accounts that it is with."""
+    shares = program.of("aws:ram/resourceShare:ResourceShare")
+    return {
+        share.inputs["name"]: {
+            with_.inputs["principal"]
+            for with_ in program.of("aws:ram/principalAssociation:PrincipalAssociation")
+            if with_.name.startswith(f"{share.name}-")
+        }
+        for share in shares
+    }
+
+
+def test_by_ram_the_hubs_groups_are_shared_with_the_environments_accounts() -> None:
+    program = run_program(lambda: make_registry("governance", sharing="ram"))
+    others = {ACCOUNTS[environment] for environment in ENDPOINTS}
+    assert shared(program) == {"acme-governance-abalone": others}
+    (share,) = program.of("aws:ram/resourceShare:ResourceShare")
+    assert share.inputs["allowExternalPrincipals"] is False
+    assert share.inputs["permissionArns"] == [
+        "arn:aws:ram::aws:permission/AWSRAMPermissionSageMakerModelPackageGroupAllowDeploy"
+    ]
+    (held,) = program.of("aws:ram/resourceAssociation:ResourceAssociation")
+    (group,) = program.of("aws:sagemaker/modelPackageGroup:ModelPackageGroup")
+    assert {group.urn, share.urn} <= held.needs
+    assert held.inputs["resourceArn"].endswith(":model-package-group/acme-governance-abalone")
+    for environment in ENDPOINTS:
+        rest = {name: access for name, access in ENDPOINTS.items() if name != environment}
+        without_it = run_program(lambda rest=rest: make_registry("governance", rest, "ram"))
+        assert shared(without_it) == {"acme-governance-abalone": others - {ACCOUNTS[environment]}}
+
+
+@pytest.mark.parametrize("sharing", ["policy", "ram"])
+@pytest.mark.parametrize("environment", ["governance", "dev"])
+@pytest.mark.parametrize("accounts", [None, ONE_ACCOUNT])
+def test_a_group_is_shared_in_one_way_and_never_in_both(
+    sharing: Any, environment: str, accounts: dict[str, str] | None
+) -> None:
+    given = {"accounts": accounts} if accounts else {}
+    program = run_program(lambda: make_registry(environment, sharing=sharing, **given))
+    policies = program.of("aws:sagemaker/modelPackageGroupPolicy:ModelPackageGroupPolicy")
+    shares = program.of("aws:ram/resourceShare:ResourceShare")
+    by_ram = sharing == "ram" and environment == "governance"
+    assert len(policies) == (0 if by_ram else 1)
+    # An account is not shared with itself.
+    assert len(shares) == (1 if by_ram and not accounts else 0)
 
 
 @pytest.mark.parametrize("environment", ["governance", "dev"])

@@ -31,6 +31,7 @@ EXECUTION_ROLES = (
     "acme-dev-lead-data-scientist-execution",
     "acme-dev-pipeline-execution",
 )
+SIGN_IN = "acme-dev-studio-user"
 
 
 @pytest.fixture(scope="module")
@@ -68,10 +69,16 @@ def test_sessions_carry_the_name_of_their_profile(studio: Program) -> None:
 
 def test_every_role_is_bounded_and_known_by_its_tag(studio: Program) -> None:
     roles = studio.of(ROLE)
-    assert {role.inputs["name"] for role in roles} == {*EXECUTION_ROLES}
+    assert {role.inputs["name"] for role in roles} == {*EXECUTION_ROLES, SIGN_IN}
     for role in roles:
         assert role.inputs["permissionsBoundary"].endswith(":policy/acme-dev-boundary")
-        assert role.inputs["tags"] == {"Principal": role.inputs["name"]}
+        tags = {} if role.inputs["name"] == SIGN_IN else {"Principal": role.inputs["name"]}
+        assert role.inputs.get("tags", {}) == tags
+
+
+def test_who_comes_by_a_directory_needs_no_role_to_sign_in() -> None:
+    by_directory = run_program(lambda: make_studio({"auth_mode": "SSO"}))
+    assert SIGN_IN not in {role.inputs["name"] for role in by_directory.of(ROLE)}
 
 
 @pytest.mark.parametrize("app", ["jupyterLabAppSettings", "codeEditorAppSettings"])
@@ -134,13 +141,14 @@ def test_every_user_has_the_role_of_the_persona(studio: Program) -> None:
         profile.inputs["userProfileName"]: (
             profile.inputs["userSettings"]["executionRole"].rpartition("/")[2],
             profile.inputs["tags"]["persona"],
+            profile.inputs["tags"]["studio-user"],
         )
         for profile in studio.of(PROFILE)
     }
     assert roles == {
-        "lead": ("acme-dev-lead-data-scientist-execution", "lead-data-scientist"),
-        "ann": ("acme-dev-data-scientist-execution", "data-scientist"),
-        "bob": ("acme-dev-data-scientist-execution", "data-scientist"),
+        "lead": ("acme-dev-lead-data-scientist-execution", "lead-data-scientist", "lead"),
+        "ann": ("acme-dev-data-scientist-execution", "data-scientist", "ann"),
+        "bob": ("acme-dev-data-scientist-execution", "data-scientist", "bob"),
     }
 
 
@@ -201,6 +209,7 @@ def test_scripts_belong_to_the_apps_that_run_them(studio: Program) -> None:
 def test_the_contract_is_published(studio: Program) -> None:
     paths = {parameter.inputs["name"] for parameter in studio.of("aws:ssm/parameter:Parameter")}
     assert paths == {
+        "/acme/dev/studio/auth-mode",
         "/acme/dev/studio/domain-id",
         "/acme/dev/roles/pipeline-execution/arn",
         "/acme/dev/roles/data-scientist-execution/arn",
@@ -208,8 +217,11 @@ def test_the_contract_is_published(studio: Program) -> None:
     }
 
 
-@pytest.mark.parametrize("role", EXECUTION_ROLES)
-def test_roles_fit_iams_limits_with_real_ids(role: str) -> None:
+@pytest.mark.parametrize(
+    ("role", "from_s3"),
+    [*((role, False) for role in EXECUTION_ROLES), (EXECUTION_ROLES[1], True)],
+)
+def test_roles_fit_iams_limits_with_real_ids(role: str, from_s3: bool) -> None:
     """Source: IAM quotas; 10 240 characters inline in all, 6 144 a managed policy."""
     subnets = [f"subnet-{number:017x}" for number in range(6)]
     key = STORAGE_KEY.replace("storage", "0" * 36)
@@ -219,6 +231,7 @@ def test_roles_fit_iams_limits_with_real_ids(role: str) -> None:
                 "subnet_ids": subnets,
                 "security_group_ids": [f"sg-{number:017x}" for number in range(5)],
                 **dict.fromkeys(("storage_key_arn", "data_key_arn", "models_key_arn"), key),
+                "projects_from_s3": from_s3,
                 "instance_types": {
                     persona: [f"ml.m5.{number}24xlarge" for number in range(30)]
                     for persona in ("lead_data_scientist", "data_scientist")
