@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import urllib.parse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 
 from automation import deployer_policies
 from components import iam, storage
+from components.catalog import VENDING_ROLE
 from components.naming import Names
 from components.settings import PlatformSettings
 
@@ -107,18 +108,30 @@ def bootstrap(
             _account_role(work, stack, role, hub_caller)
     hub = by_environment["governance"]
     work = _Work(sessions["governance"], hub.names, dry_run, tell)
-    if hub.ci.github_repository:
-        _continuous_integration(work, hub, hub.ci.github_repository)
+    _continuous_integration(work, hub)
     key_arn = _state_key(work)
     _state_bucket(work, key_arn)
-    region = hub.region
-    result.backend_url = f"s3://{hub.names.bucket('pulumi-state')}?region={region}&awssdk=v2"
-    result.secrets_provider = (
-        f"awskms://{hub.names.alias('pulumi-state')}?region={region}&awssdk=v2"
-    )
+    result.backend_url = backend_url(hub.names)
+    result.secrets_provider = secrets_provider(hub.names)
     if not result.changes:
         report("Everything stands already; nothing was changed.")
     return result
+
+
+def backend_url(hub: Names, below: str = "") -> str:
+    """``PULUMI_BACKEND_URL`` of the state bucket.
+
+    Args:
+        hub: The hub's names.
+        below: Folder in it, for states of their own.
+    """
+    bucket = hub.bucket("pulumi-state")
+    return f"s3://{bucket}{'/' + below if below else ''}?region={hub.region}&awssdk=v2"
+
+
+def secrets_provider(hub: Names) -> str:
+    """``PULUMI_SECRETS_PROVIDER``: the state key."""
+    return f"awskms://{hub.alias('pulumi-state')}?region={hub.region}&awssdk=v2"
 
 
 def _principal(session: boto3.Session, arn: str) -> str:
@@ -150,7 +163,7 @@ def _parsed(document: Any) -> Any:
 def deployer_trust(settings: PlatformSettings, role: str, hub_caller: str) -> list[iam.Statement]:
     """Who may assume an environment's deployer or preview role: hub identities by name."""
     hub = Names.at(settings.placement(), "governance")
-    names = [hub.role_arn("ci-preview")] if role == "preview" else []
+    names = [hub.role_arn("ci-preview" if role == "preview" else VENDING_ROLE)]
     names += [
         hub.role_arn("ci"),
         hub.role_arn("platform-engineer"),
@@ -264,23 +277,35 @@ def _policy(work: _Work, name: str, arn: str, document: dict[str, object]) -> No
     work.change(f"update policy {name}", replace)
 
 
-def ci_trust(names: Names, repository: str, role: str) -> dict[str, Any]:
-    """Trust in one repository's workflows.
+def ci_trust(
+    names: Names,
+    role: str,
+    environments: Iterable[str],
+    *,
+    repository: str | None = None,
+    build_role: str | None = None,
+) -> dict[str, Any]:
+    """Trust in one repository's workflows, in the role of CodeBuild projects, or in both.
 
-    For deployment only in its environments, for previews and plans only in pull requests and on
-    the main branch.
+    In workflows for deployment only in its environments, for previews and plans only in pull
+    requests and on the main branch.
+
+    Args:
+        names: The hub's.
+        role: ``ci`` or ``ci-preview``.
+        environments: The platform's, which are environments of the repository too.
+        repository: ``owner/name`` of the platform's repository at GitHub.
+        build_role: ARN of a role of the hub's account.
     """
-    subjects = (
-        [f"repo:{repository}:pull_request", f"repo:{repository}:ref:refs/heads/main"]
-        if role == "ci-preview"
-        else [
-            f"repo:{repository}:environment:{environment}"
-            for environment in ("dev", "preprod", "prod", "governance")
-        ]
-    )
-    provider = f"arn:{names.partition}:iam::{names.account_id}:oidc-provider/{_OIDC_HOST}"
-    return iam.document(
-        [
+    statements: list[iam.Statement] = []
+    if repository:
+        subjects = (
+            [f"repo:{repository}:pull_request", f"repo:{repository}:ref:refs/heads/main"]
+            if role == "ci-preview"
+            else [f"repo:{repository}:environment:{environment}" for environment in environments]
+        )
+        provider = f"arn:{names.partition}:iam::{names.account_id}:oidc-provider/{_OIDC_HOST}"
+        statements.append(
             iam.Statement(
                 sid="Workflows",
                 principals={"Federated": [provider]},
@@ -292,22 +317,50 @@ def ci_trust(names: Names, repository: str, role: str) -> dict[str, Any]:
                     }
                 },
             )
-        ]
-    )
-
-
-def _continuous_integration(work: _Work, hub: PlatformSettings, repository: str) -> None:
-    client = work.client("iam")
-    arn = f"arn:{hub.names.partition}:iam::{hub.account_id}:oidc-provider/{_OIDC_HOST}"
-    standing = client.list_open_id_connect_providers()["OpenIDConnectProviderList"]
-    if arn not in [provider["Arn"] for provider in standing]:
-        work.change(
-            "create GitHub's OIDC provider",
-            lambda: client.create_open_id_connect_provider(
-                Url=f"https://{_OIDC_HOST}", ClientIDList=[_OIDC_AUDIENCE]
-            ),
         )
+    if build_role:
+        statements.append(
+            iam.Statement(
+                sid="Builds",
+                # By condition: IAM refuses a principal that is not made yet.
+                principals={"AWS": [names.root_arn]},
+                actions=["sts:AssumeRole"],
+                conditions={"ArnEquals": {"aws:PrincipalArn": build_role}},
+            )
+        )
+    return iam.document(statements)
+
+
+def unit_statements(hub: PlatformSettings) -> list[iam.Statement]:
+    """Reading the accounts of the organisation's units, where kinds of environments have some.
+
+    AWS lets the management account and delegated administrators do it: for any other hub this
+    grants nothing.
+
+    Source: service authorization reference, AWS Organizations.
+    """
+    if not (hub.organization.units and hub.organization.id):
+        return []
+    return [
+        iam.Statement(
+            sid="KnowTheUnits",
+            actions=[
+                "organizations:ListAccountsForParent",
+                "organizations:ListOrganizationalUnitsForParent",
+            ],
+            # The account before the organisation's id is the management account's.
+            resources=[f"arn:{hub.names.partition}:organizations::*:ou/{hub.organization.id}/ou-*"],
+        )
+    ]
+
+
+def _continuous_integration(work: _Work, hub: PlatformSettings) -> None:
+    if hub.ci.github_repository:
+        _github_provider(work, hub)
     for role, kinds in (("ci", ("deployer", "preview")), ("ci-preview", ("preview",))):
+        build_role = hub.ci.build_role(role)
+        if not (hub.ci.github_repository or build_role):
+            continue
         assume = [
             Names.at(hub.placement(), environment).role_arn(kind)
             for environment in hub.accounts
@@ -334,6 +387,7 @@ def _continuous_integration(work: _Work, hub: PlatformSettings, repository: str)
                 },
             ),
         ]
+        statements += unit_statements(hub) if role == "ci-preview" else []
         if role == "ci":
             statements.append(
                 iam.Statement(
@@ -345,8 +399,27 @@ def _continuous_integration(work: _Work, hub: PlatformSettings, repository: str)
         _role(
             work,
             hub.names.role(role),
-            ci_trust(hub.names, repository, role),
+            ci_trust(
+                hub.names,
+                role,
+                hub.accounts,
+                repository=hub.ci.github_repository,
+                build_role=build_role,
+            ),
             {hub.names.name(role, "policy"): iam.document(statements)},
+        )
+
+
+def _github_provider(work: _Work, hub: PlatformSettings) -> None:
+    client = work.client("iam")
+    arn = f"arn:{hub.names.partition}:iam::{hub.account_id}:oidc-provider/{_OIDC_HOST}"
+    standing = client.list_open_id_connect_providers()["OpenIDConnectProviderList"]
+    if arn not in [provider["Arn"] for provider in standing]:
+        work.change(
+            "create GitHub's OIDC provider",
+            lambda: client.create_open_id_connect_provider(
+                Url=f"https://{_OIDC_HOST}", ClientIDList=[_OIDC_AUDIENCE]
+            ),
         )
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 from pulumi.automation import StepEventMetadata
+from pulumi.runtime.rpc import UNKNOWN
 
 PRICE_FILE = Path(__file__).with_name("prices.yaml")
 
@@ -88,7 +89,14 @@ def _parameter(inputs: Inputs, _subnets: int | None) -> Amount:
     return Amount("advanced_parameter", int(tier == "Advanced"), tier in ("Standard", "Advanced"))
 
 
+def _scaling_policy(inputs: Inputs, _subnets: int | None) -> Amount:
+    # Target tracking makes one alarm for each direction. Source: Application Auto Scaling guide.
+    kind = inputs.get("policyType", "StepScaling")
+    return Amount("alarm", 2 if kind == "TargetTrackingScaling" else 0, exact=kind != UNKNOWN)
+
+
 PRICED: Mapping[str, Priced] = {
+    "aws:appautoscaling/policy:Policy": Priced(_scaling_policy, ("policyType",)),
     "aws:cloudwatch/metricAlarm:MetricAlarm": Priced(_alarm, ("metricQueries", "period")),
     "aws:ec2/eip:Eip": _one("public_ipv4"),
     "aws:ec2/natGateway:NatGateway": Priced(_nat_gateway, ("availabilityMode",)),
@@ -104,6 +112,9 @@ BY_USE: Mapping[str, str] = {
     "aws:cfg/recorder:Recorder": "Config",
     "aws:cloudtrail/trail:Trail": "CloudTrail",
     "aws:cloudwatch/logGroup:LogGroup": "CloudWatch Logs",
+    "aws:codebuild/project:Project": "CodeBuild",
+    "aws:codecommit/repository:Repository": "CodeCommit",
+    "aws:codepipeline/pipeline:Pipeline": "CodePipeline",
     "aws:cloudwatch/eventBus:EventBus": "EventBridge",
     "aws:datazone/domain:Domain": "DataZone",
     "aws:dynamodb/table:Table": "DynamoDB",
@@ -112,8 +123,12 @@ BY_USE: Mapping[str, str] = {
     "aws:glue/catalogDatabase:CatalogDatabase": "Glue",
     "aws:guardduty/detector:Detector": "GuardDuty",
     "aws:s3/bucket:Bucket": "S3",
+    "aws:s3/bucketObjectv2:BucketObjectv2": "S3",
     "aws:sagemaker/domain:Domain": "SageMaker Studio",
+    "aws:sagemaker/endpoint:Endpoint": "SageMaker endpoints",
     "aws:sagemaker/featureGroup:FeatureGroup": "Feature Store",
+    "aws:sagemaker/monitoringSchedule:MonitoringSchedule": "SageMaker Model Monitor",
+    "aws:lambda/function:Function": "Lambda",
     "aws:sqs/queue:Queue": "SQS",
     "aws:sagemaker/space:Space": "SageMaker Studio",
     "aws:sagemaker/userProfile:UserProfile": "SageMaker Studio",
@@ -126,12 +141,14 @@ FREE: frozenset[str] = frozenset(
     {
         # Findings of outside access are free; those of unused access, which are not, are not used.
         "aws:accessanalyzer/analyzer:Analyzer",
+        "aws:appautoscaling/target:Target",
         "aws:budgets/budget:Budget",
         "aws:cfg/deliveryChannel:DeliveryChannel",
         "aws:cfg/recorderStatus:RecorderStatus",
         "aws:cloudwatch/eventBusPolicy:EventBusPolicy",
         "aws:cloudwatch/eventRule:EventRule",
         "aws:cloudwatch/eventTarget:EventTarget",
+        "aws:codeconnections/connection:Connection",
         "aws:ebs/defaultKmsKey:DefaultKmsKey",
         "aws:ebs/encryptionByDefault:EncryptionByDefault",
         "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup",
@@ -156,18 +173,45 @@ FREE: frozenset[str] = frozenset(
         "aws:lakeformation/dataLakeSettings:DataLakeSettings",
         "aws:lakeformation/permissions:Permissions",
         "aws:lakeformation/resource:Resource",
+        # Its metric is charged for only while lines match: far below what a report shows.
+        "aws:cloudwatch/logMetricFilter:LogMetricFilter",
+        "aws:lambda/alias:Alias",
+        "aws:lambda/eventSourceMapping:EventSourceMapping",
+        "aws:lambda/permission:Permission",
+        "aws:ram/principalAssociation:PrincipalAssociation",
+        "aws:ram/resourceAssociation:ResourceAssociation",
+        "aws:ram/resourceShare:ResourceShare",
         "aws:s3/accountPublicAccessBlock:AccountPublicAccessBlock",
+        "aws:s3/bucketCorsConfiguration:BucketCorsConfiguration",
         "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration",
         "aws:s3/bucketLogging:BucketLogging",
+        "aws:s3/bucketNotification:BucketNotification",
         "aws:s3/bucketOwnershipControls:BucketOwnershipControls",
         "aws:s3/bucketPolicy:BucketPolicy",
         "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock",
         "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration",
         "aws:s3/bucketVersioning:BucketVersioning",
+        # Job definitions of monitoring, in deployment repositories: its schedules are what costs.
+        "aws:cloudcontrol/resource:Resource",
+        "aws:sagemaker/dataQualityJobDefinition:DataQualityJobDefinition",
+        "aws:sagemaker/endpointConfiguration:EndpointConfiguration",
+        "aws:sagemaker/model:Model",
+        # Its jobs are what costs; when they run is not known here.
+        "aws:sagemaker/pipeline:Pipeline",
         "aws:sagemaker/modelPackageGroup:ModelPackageGroup",
         "aws:sagemaker/modelPackageGroupPolicy:ModelPackageGroupPolicy",
         "aws:sagemaker/servicecatalogPortfolioStatus:ServicecatalogPortfolioStatus",
         "aws:sagemaker/studioLifecycleConfig:StudioLifecycleConfig",
+        # Launches by the API are paid for by use, far below what a report shows.
+        "aws:servicecatalog/constraint:Constraint",
+        "aws:servicecatalog/portfolio:Portfolio",
+        "aws:servicecatalog/portfolioShare:PortfolioShare",
+        "aws:servicecatalog/principalPortfolioAssociation:PrincipalPortfolioAssociation",
+        "aws:servicecatalog/product:Product",
+        "aws:servicecatalog/productPortfolioAssociation:ProductPortfolioAssociation",
+        "aws:servicecatalog/provisioningArtifact:ProvisioningArtifact",
+        "aws:servicecatalog/tagOption:TagOption",
+        "aws:servicecatalog/tagOptionResourceAssociation:TagOptionResourceAssociation",
         "aws:sns/topicPolicy:TopicPolicy",
         "aws:sns/topicSubscription:TopicSubscription",
         "aws:sqs/queuePolicy:QueuePolicy",
@@ -194,8 +238,6 @@ class Holding:
 
 
 _SUBNET, _PROVIDER = "aws:ec2/subnet:Subnet", "pulumi:providers:"
-_UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
-"""What the engine tells for a string that is not known yet."""
 _HELD = frozenset(
     {
         "same", "create", "update", "replace", "create-replacement", "delete", "delete-replaced",
@@ -251,7 +293,7 @@ def _holding(type_: str, given: Inputs | None) -> Holding:
         needs = PRICED[type_].needs if type_ in PRICED else ()
         kept = {key: inputs[key] for key in needs if key in inputs}
     region = inputs.get("region")
-    known = isinstance(region, str) and region != _UNKNOWN
+    known = isinstance(region, str) and region != UNKNOWN
     return Holding(type_, str(region) if known else "", kept)
 
 

@@ -11,7 +11,10 @@ import json
 from collections.abc import Iterator, Sequence
 
 from components import iam
+from components.launching import BUCKET, LAUNCH
 from components.naming import Names
+from components.projects.policies import GITHUB
+from components.repositories import ARCHIVE
 
 LIMIT = 6144
 """Characters of a managed policy. Source: IAM quotas."""
@@ -20,7 +23,11 @@ LIMIT = 6144
 def deployer_statements(names: Names) -> list[iam.Statement]:
     """Everything that the stacks of this environment hold."""
     own = names.name("*")
-    roles = f"arn:{names.partition}:iam::{names.account_id}:role/{own}"
+    roles = [f"arn:{names.partition}:iam::{names.account_id}:role/{own}"]
+    if names.environment == "dev":
+        # Launch roles are called alike in all accounts: a launch constraint knows one name.
+        hub = Names(names.prefix, "governance", names.region, names.account_id)
+        roles.append(hub.role_arn(LAUNCH))
     boundary = names.policy_arn("boundary")
     # Its policies too: a new version of one would give it anything.
     protected = [
@@ -39,6 +46,12 @@ def deployer_statements(names: Names) -> list[iam.Statement]:
                 "s3:UntagResource",
             ],
             resources=[bucket],
+        ),
+        iam.Statement(
+            # Artifacts of projects' pipelines, when a project goes.
+            sid="PipelineArtifacts",
+            actions=["s3:DeleteObject", "s3:DeleteObjectVersion"],
+            resources=[f"{bucket[: -len('*')]}ci-*/*"],
         ),
         iam.Statement(
             # Account settings and log-group, trail and topic lists have no ARN to bind.
@@ -87,7 +100,7 @@ def deployer_statements(names: Names) -> list[iam.Statement]:
             # Services encrypt what is made with the deployer's calls.
             sid="KeysThroughServices",
             actions=["kms:CreateGrant", "kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey*",
-                     "kms:DescribeKey"],
+                     "kms:DescribeKey", "kms:ReEncrypt*"],
             resources=[names.arn("kms", "key/*")],
             conditions={"StringLike": {"kms:ViaService": f"*.{names.region}.amazonaws.com"}},
         ),
@@ -96,7 +109,7 @@ def deployer_statements(names: Names) -> list[iam.Statement]:
             actions=["iam:CreateRole", "iam:PutRolePolicy", "iam:AttachRolePolicy",
                      "iam:DetachRolePolicy", "iam:DeleteRolePolicy",
                      "iam:PutRolePermissionsBoundary"],
-            resources=[roles],
+            resources=roles,
             conditions={"StringEquals": {"iam:PermissionsBoundary": boundary}},
         ),
         iam.Statement(
@@ -105,7 +118,16 @@ def deployer_statements(names: Names) -> list[iam.Statement]:
                      "iam:ListAttachedRolePolicies", "iam:ListInstanceProfilesForRole",
                      "iam:ListRolePolicies", "iam:ListRoleTags", "iam:TagRole", "iam:UntagRole",
                      "iam:UpdateAssumeRolePolicy", "iam:UpdateRole"],
-            resources=[roles],
+            resources=roles,
+        ),
+        iam.Statement(
+            # An account has one provider of a host, whoever made it; it grants nothing by itself.
+            sid="WorkflowIdentities",
+            actions=["iam:CreateOpenIDConnectProvider", "iam:DeleteOpenIDConnectProvider",
+                     "iam:GetOpenIDConnectProvider", "iam:ListOpenIDConnectProviderTags",
+                     "iam:TagOpenIDConnectProvider", "iam:UntagOpenIDConnectProvider",
+                     "iam:UpdateOpenIDConnectProviderThumbprint"],
+            resources=[names.oidc_provider_arn(GITHUB)],
         ),
         iam.Statement(
             sid="Policies",
@@ -118,13 +140,15 @@ def deployer_statements(names: Names) -> list[iam.Statement]:
         iam.Statement(
             sid="PassOwnRoles",
             actions=["iam:PassRole"],
-            resources=[roles],
+            resources=roles,
             conditions={
                 "StringEquals": {
                     "iam:PassedToService": [
                         "sagemaker.amazonaws.com", "vpc-flow-logs.amazonaws.com",
                         "config.amazonaws.com", "lakeformation.amazonaws.com",
                         "datazone.amazonaws.com", "events.amazonaws.com",
+                        "lambda.amazonaws.com", "codebuild.amazonaws.com",
+                        "codepipeline.amazonaws.com", "servicecatalog.amazonaws.com",
                     ]
                 }
             },
@@ -137,6 +161,9 @@ def deployer_statements(names: Names) -> list[iam.Statement]:
             resources=protected,
         ),
         *_never_its_state(names),
+        *_catalog(names),
+        *_shares(names),
+        *_archive(names),
         iam.Statement(
             # Networks: ids are not known before things are made; the region is bound below.
             sid="Network",
@@ -149,9 +176,9 @@ def deployer_statements(names: Names) -> list[iam.Statement]:
                 "ec2:DeleteNatGateway", "ec2:DeleteRoute*", "ec2:DeleteSecurityGroup",
                 "ec2:DeleteSubnet", "ec2:DeleteTags", "ec2:DeleteVpc", "ec2:DeleteVpcEndpoints",
                 "ec2:Describe*", "ec2:DetachInternetGateway", "ec2:DisassociateRouteTable",
-                "ec2:ModifySubnetAttribute", "ec2:ModifyVpcAttribute", "ec2:ModifyVpcEndpoint",
-                "ec2:ReleaseAddress", "ec2:RevokeSecurityGroup*", "logs:CreateLogDelivery",
-                "logs:DeleteLogDelivery",
+                "ec2:GetManagedPrefixListEntries", "ec2:ModifySubnetAttribute",
+                "ec2:ModifyVpcAttribute", "ec2:ModifyVpcEndpoint", "ec2:ReleaseAddress",
+                "ec2:RevokeSecurityGroup*", "logs:CreateLogDelivery", "logs:DeleteLogDelivery",
             ],
             resources=["*"],
             conditions={"StringEquals": {"aws:RequestedRegion": names.region}},
@@ -159,15 +186,17 @@ def deployer_statements(names: Names) -> list[iam.Statement]:
         iam.Statement(
             sid="LogGroups",
             actions=["logs:AssociateKmsKey", "logs:CreateLogGroup", "logs:DeleteLogGroup",
+                     "logs:DeleteMetricFilter", "logs:DescribeMetricFilters",
                      "logs:DisassociateKmsKey", "logs:ListTagsForResource",
-                     "logs:PutRetentionPolicy", "logs:DeleteRetentionPolicy", "logs:TagResource",
-                     "logs:UntagResource"],
+                     "logs:PutMetricFilter", "logs:PutRetentionPolicy",
+                     "logs:DeleteRetentionPolicy", "logs:TagResource", "logs:UntagResource"],
             resources=[names.arn("logs", f"log-group:/{names.prefix}/{names.environment}/*")],
         ),
         iam.Statement(
             sid="Parameters",
             actions=["ssm:AddTagsToResource", "ssm:DeleteParameter", "ssm:GetParameter",
-                     "ssm:GetParameters", "ssm:ListTagsForResource", "ssm:PutParameter",
+                     "ssm:GetParameters", "ssm:GetParametersByPath", "ssm:ListTagsForResource",
+                     "ssm:PutParameter",
                      "ssm:RemoveTagsFromResource"],
             resources=[names.arn("ssm", f"parameter{names.parameter('*')}")],
         ),
@@ -200,6 +229,83 @@ def deployer_statements(names: Names) -> list[iam.Statement]:
             actions=["events:PutPermission", "events:RemovePermission"],
             resources=["*"],
             conditions={"StringEquals": {"aws:RequestedRegion": names.region}},
+        ),
+        iam.Statement(
+            sid="Functions",
+            actions=["lambda:AddPermission", "lambda:CreateAlias", "lambda:CreateFunction",
+                     "lambda:DeleteAlias", "lambda:DeleteFunction",
+                     "lambda:DeleteFunctionConcurrency", "lambda:GetAlias",
+                     "lambda:GetFunction*", "lambda:GetPolicy",
+                     "lambda:ListVersionsByFunction", "lambda:PutFunctionConcurrency",
+                     "lambda:RemovePermission", "lambda:UpdateAlias",
+                     "lambda:UpdateFunctionCode", "lambda:UpdateFunctionConfiguration"],
+            resources=[names.arn("lambda", f"function:{own}")],
+        ),
+        iam.Statement(
+            # A mapping has an id of AWS's own.
+            sid="EventSources",
+            actions=["lambda:DeleteEventSourceMapping", "lambda:GetEventSourceMapping",
+                     "lambda:UpdateEventSourceMapping"],
+            resources=[names.arn("lambda", "event-source-mapping:*")],
+        ),
+        iam.Statement(
+            sid="FunctionTags",
+            actions=["lambda:ListTags", "lambda:TagResource", "lambda:UntagResource"],
+            resources=[names.arn("lambda", f"function:{own}"),
+                       names.arn("lambda", "event-source-mapping:*")],
+        ),
+        iam.Statement(
+            # Source: service authorization reference, AWS Lambda: these know no resources.
+            sid="NewEventSources",
+            actions=["lambda:CreateEventSourceMapping", "lambda:ListEventSourceMappings"],
+            resources=["*"],
+            conditions={"StringEquals": {"aws:RequestedRegion": names.region}},
+        ),
+        iam.Statement(
+            sid="Builds",
+            actions=["codebuild:BatchGetProjects", "codebuild:CreateProject",
+                     "codebuild:DeleteProject", "codebuild:UpdateProject",
+                     "codepipeline:CreatePipeline", "codepipeline:DeletePipeline",
+                     "codepipeline:GetPipeline", "codepipeline:GetPipelineExecution",
+                     "codepipeline:ListTagsForResource", "codepipeline:StartPipelineExecution",
+                     "codepipeline:TagResource", "codepipeline:UntagResource",
+                     "codepipeline:UpdatePipeline"],
+            resources=[names.arn("codebuild", f"project/{own}"), names.arn("codepipeline", own)],
+        ),
+        iam.Statement(
+            # Projects' repositories, which the vending also fills and reads.
+            sid="Repositories",
+            actions=["codecommit:CreateRepository", "codecommit:DeleteRepository",
+                     "codecommit:GetRepository", "codecommit:GitPull", "codecommit:GitPush",
+                     "codecommit:ListTagsForResource", "codecommit:TagResource",
+                     "codecommit:UntagResource", "codecommit:UpdateRepositoryDescription"],
+            resources=[names.arn("codecommit", own)],
+        ),
+        iam.Statement(
+            # Connections have ids of AWS's own. A project may be given any of the account's.
+            sid="Connections",
+            actions=["codeconnections:DeleteConnection", "codeconnections:GetConnection",
+                     "codeconnections:ListTagsForResource", "codeconnections:PassConnection",
+                     "codeconnections:TagResource", "codeconnections:UntagResource",
+                     "codestar-connections:PassConnection"],
+            resources=[names.arn("codeconnections", "connection/*"),
+                       names.arn("codestar-connections", "connection/*")],
+        ),
+        iam.Statement(
+            # Source: service authorization reference: creating one knows no resource.
+            sid="NewConnections",
+            actions=["codeconnections:CreateConnection"],
+            resources=["*"],
+            conditions={"StringEquals": {"aws:RequestedRegion": names.region}},
+        ),
+        iam.Statement(
+            sid="Tables",
+            actions=["dynamodb:CreateTable", "dynamodb:DeleteTable",
+                     "dynamodb:DescribeContinuousBackups", "dynamodb:DescribeTable",
+                     "dynamodb:DescribeTimeToLive", "dynamodb:ListTagsOfResource",
+                     "dynamodb:TagResource", "dynamodb:UntagResource",
+                     "dynamodb:UpdateContinuousBackups", "dynamodb:UpdateTable"],
+            resources=[names.arn("dynamodb", f"table/{own}")],
         ),
         iam.Statement(
             sid="Alarms",
@@ -244,6 +350,8 @@ def deployer_statements(names: Names) -> list[iam.Statement]:
                     ("StudioLifecycleConfig", ("Create", "Delete", "Describe")),
                     ("ModelPackageGroup", ("Create", "Delete", "Describe")),
                     ("ModelPackageGroupPolicy", ("Get", "Put", "Delete")),
+                    ("Endpoint", ("Describe",)),
+                    ("Pipeline", ("Delete", "Describe")),
                     ("FeatureGroup", ("Create", "Delete", "Describe", "Update")),
                     ("Tags", ("Add", "Delete", "List")),
                 )
@@ -338,6 +446,104 @@ def _never_its_state(names: Names) -> list[iam.Statement]:
             },
         ),
     ]
+
+
+def _archive(names: Names) -> list[iam.Statement]:
+    """In the hub: the repositories of projects that go; nothing is read back or taken away."""
+    if names.environment != "governance":
+        return []
+    return [
+        iam.Statement(
+            sid="ArchiveRepositories",
+            actions=["s3:PutObject"],
+            resources=[f"{names.bucket_arn(ARCHIVE)}/*"],
+        )
+    ]
+
+
+def _shares(names: Names) -> list[iam.Statement]:
+    """In the hub: shares of model package groups, within the organisation."""
+    if names.environment != "governance":
+        return []
+    inside = {
+        # IfExists: each call carries those of the keys that it is about.
+        "BoolIfExists": {
+            "ram:AllowsExternalPrincipals": "false",
+            "ram:RequestedAllowsExternalPrincipals": "false",
+        },
+        "StringEqualsIfExists": {"ram:RequestedResourceType": "sagemaker:ModelPackageGroup"},
+    }
+    return [
+        iam.Statement(
+            # What makes a share and what lists them know no resources.
+            sid="Sharing",
+            actions=["ram:CreateResourceShare", "ram:GetResourceShareAssociations",
+                     "ram:GetResourceShares"],
+            resources=["*"],
+            conditions=inside,
+        ),
+        iam.Statement(
+            # Shares have ids of AWS's own.
+            sid="Shares",
+            actions=["ram:AssociateResourceShare", "ram:DeleteResourceShare",
+                     "ram:DisassociateResourceShare", "ram:ListResourceSharePermissions",
+                     "ram:TagResource", "ram:UntagResource", "ram:UpdateResourceShare"],
+            resources=[names.arn("ram", "resource-share/*")],
+            conditions=inside,
+        ),
+    ]  # fmt: skip
+
+
+def _catalog(names: Names) -> list[iam.Statement]:
+    """In the hub: portfolios and products, their templates, and the source of the vending build.
+
+    In dev: templates in S3.
+    """
+    if names.environment not in ("dev", "governance"):
+        return []
+    objects = iam.Statement(
+        sid="CatalogObjects",
+        actions=["s3:DeleteObject", "s3:DeleteObjectVersion", "s3:GetObject",
+                 "s3:GetObjectTagging", "s3:PutObject", "s3:PutObjectTagging"],
+        resources=[f"{names.bucket_arn(BUCKET)}/*"],
+    )  # fmt: skip
+    if names.environment == "dev":
+        return [objects]
+    return [
+        objects,
+        iam.Statement(
+            # Portfolios, products and tag options have ids of AWS's own.
+            sid="ServiceCatalog",
+            actions=[
+                f"servicecatalog:{verb}{thing}"
+                for thing, verbs in (
+                    ("Portfolio", ("Create", "Delete", "Describe", "Update")),
+                    ("PortfolioShare", ("Create", "Delete", "Update")),
+                    ("PortfolioShares", ("Describe",)),
+                    ("PortfolioShareStatus", ("Describe",)),
+                    ("PortfoliosForProduct", ("List",)),
+                    ("PrincipalWithPortfolio", ("Associate",)),
+                    ("PrincipalFromPortfolio", ("Disassociate",)),
+                    ("PrincipalsForPortfolio", ("List",)),
+                    ("Product", ("Create", "Delete", "Update")),
+                    ("ProductAsAdmin", ("Describe",)),
+                    ("ProductWithPortfolio", ("Associate",)),
+                    ("ProductFromPortfolio", ("Disassociate",)),
+                    ("ProvisioningArtifact", ("Create", "Delete", "Describe", "Update")),
+                    ("Constraint", ("Create", "Delete", "Describe", "Update")),
+                    ("ConstraintsForPortfolio", ("List",)),
+                    ("TagOption", ("Create", "Delete", "Describe", "Update")),
+                    ("TagOptions", ("List",)),
+                    ("TagOptionWithResource", ("Associate",)),
+                    ("TagOptionFromResource", ("Disassociate",)),
+                    ("ResourcesForTagOption", ("List",)),
+                )
+                for verb in verbs
+            ],
+            resources=["*"],
+            conditions={"StringEquals": {"aws:RequestedRegion": names.region}},
+        ),
+    ]  # fmt: skip
 
 
 _READS = ("Get", "List", "Describe", "View", "Head")

@@ -26,8 +26,6 @@ _FAILURES = (
     recovery.RecoveryError,
     teardown.TeardownError,
 )
-
-
 _ATTEMPTS = 3
 
 
@@ -37,7 +35,7 @@ class Options:
 
     Attributes:
         include_protected: Protected and retained resources as well.
-        delete_data: Objects in buckets and people's home file systems as well.
+        delete_data: Objects in buckets, tables and people's home file systems as well.
         dry_run: Only tell every step, in order.
     """
 
@@ -75,12 +73,7 @@ def destroy(
         deployment = stack.export_stack().deployment or {}
         if not deployment.get("resources"):
             return run
-        steps = teardown.plan(
-            session(),
-            deployment,
-            include_protected=options.include_protected,
-            delete_data=options.delete_data,
-        )
+        steps = _look(session, deployment, options)
         if options.dry_run:
             _tell_all(steps, deployment, options, tell)
             return run
@@ -108,6 +101,17 @@ def destroy(
     return run
 
 
+def _look(
+    session: Callable[[], boto3.Session], deployment: Mapping[str, Any], options: Options
+) -> list[teardown.Step]:
+    return teardown.plan(
+        session(),
+        deployment,
+        include_protected=options.include_protected,
+        delete_data=options.delete_data,
+    )
+
+
 def _destroy_rest(
     stack: auto.Stack,
     session: Callable[[], boto3.Session],
@@ -123,12 +127,7 @@ def _destroy_rest(
     # Access is logged into buckets while others are deleted, so they may need another look.
     for attempt in range(_ATTEMPTS):
         deployment = stack.export_stack().deployment or {}
-        steps = teardown.plan(
-            session(),
-            deployment,
-            include_protected=options.include_protected,
-            delete_data=options.delete_data,
-        )
+        steps = _look(session, deployment, options)
         filled = {step.urn for step in steps if step.urn}
         if attempt and filled == staying and not any(s.when == "before domains" for s in steps):
             break
@@ -186,7 +185,7 @@ def _tell_all(
         staying={step.urn for step in steps if step.urn},
     ):
         if resource.get("custom"):
-            tell(f"delete {resource['type']} {str(resource['urn']).rpartition('::')[2]}")
+            tell(f"delete {teardown.named(resource)}")
     for step in (step for step in steps if step.when == "left"):
         tell(step.what)
     if not options.include_protected:

@@ -16,14 +16,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from pulumi.runtime.rpc import UNKNOWN
+
 from automation.runs import StackRun
+from components import sources
 
 MANIFEST = "manifest.json"
 
-_UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 _SIGNATURE = "4dabf18193072939515e22adb298388d"
 _RESOURCE = "5cf8f73096256a8f31e491e813e4eb8e"
-"""How the engine writes an unknown value, and a reference to a resource."""
+"""How the engine writes a reference to a resource."""
 
 
 class PlanError(RuntimeError):
@@ -63,18 +65,18 @@ def _digest(*parts: bytes) -> str:
 
 
 def program_digest(project_dir: Path, stack: str) -> str:
-    """SHA-256 over the program, its settings, the policy pack and the pinned packages."""
-    files = [
-        project_dir / "Pulumi.yaml",
-        project_dir / f"Pulumi.{stack}.yaml",
-        project_dir / "__main__.py",
-        *(project_dir / "components").rglob("*.py"),
-        *(project_dir / "policy").rglob("*.py"),
-        project_dir / "requirements" / "platform.txt",
-    ]
+    """SHA-256 over the program, its settings, templates, policy pack and pinned packages.
+
+    Raises:
+        FileNotFoundError: The folder is not the program's.
+    """
+    own = ("Pulumi.yaml", f"Pulumi.{stack}.yaml", "__main__.py")
     parts: list[bytes] = []
-    for file in sorted(files):
-        parts += [str(file.relative_to(project_dir)).encode(), file.read_bytes()]
+    for name, file in (
+        *((name, project_dir / name) for name in own),
+        *sources.files(project_dir),
+    ):
+        parts += [name.encode(), file.read_bytes()]
     return _digest(*parts)
 
 
@@ -115,8 +117,8 @@ def _loosened(value: Any) -> Any:
         return [_loosened(item) for item in cast("list[Any]", value)]
     if isinstance(value, dict):
         held = cast("dict[str, Any]", value)
-        if held.get(_SIGNATURE) == _RESOURCE and held.get("id") in (None, "", _UNKNOWN):
-            return _UNKNOWN
+        if held.get(_SIGNATURE) == _RESOURCE and held.get("id") in (None, "", UNKNOWN):
+            return UNKNOWN
         return {key: _loosened(item) for key, item in held.items()}
     return value
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,13 @@ td,th{text-align:left;vertical-align:top;padding:.25rem .6rem;border-bottom:1px 
 code{font-size:.85em;overflow-wrap:anywhere}svg{width:100%;height:auto}
 svg text{fill:currentColor;font:13px system-ui}svg rect{fill:var(--soft);stroke:var(--line)}
 svg path{stroke:var(--accent);fill:none}svg marker path{fill:var(--accent)}
+details{margin:.4rem 0;padding-left:.6rem;border-left:2px solid var(--line)}
+summary{cursor:pointer;font-weight:600}
+@media(max-width:40rem){
+table,tbody,tr,td{display:block}tr:first-child{display:none}
+tr{margin:.6rem 0;border:1px solid var(--line);border-radius:.4rem}
+td{border:0;overflow-wrap:anywhere}td::before{content:attr(data-label) ": ";font-weight:600}
+}
 """
 
 
@@ -40,20 +47,56 @@ def _of(deployment: Mapping[str, Any], type_: str) -> Iterator[Mapping[str, Any]
             yield {**(resource.get("inputs") or {}), **(resource.get("outputs") or {})}
 
 
-def _cell(value: Any) -> str:
+class Markup(str):
+    """HTML that is safe as it is: everything else is escaped."""
+
+    __slots__ = ()
+
+
+def cell(value: Any) -> str:
+    """A value as HTML: each item of a list on a line of its own, identifiers as code."""
+    if isinstance(value, Markup):
+        return value
     if isinstance(value, (list, tuple)):
-        return "<br>".join(_cell(item) for item in value)
+        return "<br>".join(cell(item) for item in value)
     text = html.escape(str(value))
     return f"<code>{text}</code>" if text.startswith(("arn:", "vpc", "subnet-", "sg-")) else text
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A table as HTML; on a narrow screen each row is a block that names its columns.
+
+    Args:
+        head: The columns' names.
+        rows: Their values, for :func:`cell`.
+    """
     if not rows:
         return "<p>none</p>"
     body = "".join(
-        "<tr>" + "".join(f"<td>{_cell(value)}</td>" for value in row) + "</tr>" for row in rows
+        "<tr>"
+        + "".join(
+            f'<td data-label="{html.escape(name)}">{cell(value)}</td>'
+            for name, value in zip(head, row, strict=True)
+        )
+        + "</tr>"
+        for row in rows
     )
     return f"<table><tr>{''.join(f'<th>{html.escape(h)}</th>' for h in head)}</tr>{body}</table>"
+
+
+def document(title: str, body: str) -> str:
+    """A whole page.
+
+    Args:
+        title: Its title and heading, not yet escaped.
+        body: What follows the heading, as HTML.
+    """
+    known_as = html.escape(title)
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<title>{known_as}</title><style>{_STYLE}</style><h1>{known_as}</h1>{body}</html>\n"
+    )
 
 
 def _listed(value: Any) -> list[str]:
@@ -88,37 +131,90 @@ def across_accounts(
 ) -> list[tuple[str, list[str], list[str], str]]:
     """Grants to other accounts in one stack: what, to whom, which actions, by which statement."""
     found: list[tuple[str, list[str], list[str], str]] = []
+    for statement, name in _allowed(deployment):
+        foreign = [
+            who
+            for who in _who(statement)
+            if who.startswith("arn:") and who.split(":")[4] not in ("", account)
+        ]
+        if foreign:
+            found.append(
+                (name, foreign, _listed(statement["Action"]), str(statement.get("Sid", "")))
+            )
+    return found
+
+
+def _allowed(deployment: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], str]]:
+    """Every statement that allows something, in a policy or a share, with the resource's name."""
     for type_, (policy, name) in _CARRIERS.items():
         for resource in _of(deployment, type_):
             document = json.loads(resource.get(policy) or "{}")
             for statement in document.get("Statement", []):
-                foreign = [
-                    who
-                    for who in _who(statement)
-                    if who.startswith("arn:") and who.split(":")[4] not in ("", account)
-                ]
-                if statement["Effect"] == "Allow" and foreign:
-                    found.append(
-                        (
-                            str(resource.get(name)),
-                            foreign,
-                            _listed(statement["Action"]),
-                            str(statement.get("Sid", "")),
-                        )
-                    )
-    return found
+                if statement["Effect"] == "Allow":
+                    yield statement, str(resource.get(name))
+    for share in _of(deployment, "aws:ram/resourceShare:ResourceShare"):
+        yield from _shared(deployment, share)
 
 
-def _picture(accounts: Mapping[str, str]) -> str:
+def _shared(
+    deployment: Mapping[str, Any], share: Mapping[str, Any]
+) -> Iterator[tuple[Mapping[str, Any], str]]:
+    """What a share of AWS RAM allows, as a statement for each resource in it."""
+    partition = str(share.get("arn", "arn:aws")).split(":")[1]
+    accounts = [
+        f"arn:{partition}:iam::{held['principal']}:root"
+        for held in _of(deployment, "aws:ram/principalAssociation:PrincipalAssociation")
+        if held["resourceShareArn"] == share.get("arn")
+    ]
+    allowed = {
+        "Sid": "AWS RAM",
+        "Principal": {"AWS": accounts},
+        "Action": [arn.rpartition("/")[2] for arn in share["permissionArns"]],
+    }
+    for held in _of(deployment, "aws:ram/resourceAssociation:ResourceAssociation"):
+        if held["resourceShareArn"] == share.get("arn"):
+            yield allowed, str(held["resourceArn"]).rpartition("/")[2]
+
+
+def granted(hub: Mapping[str, Any], accounts: Mapping[str, str]) -> list[str]:
+    """The environments that the hub's policies grant something to, in the order of the accounts.
+
+    An account that several environments share is told apart by the role's name, which carries the
+    environment; a grant to such an account as a whole is one to all of them.
+
+    Args:
+        hub: What the hub's stack holds.
+        accounts: Environment -> account id.
+    """
+    found: set[str] = set()
+    for statement, _ in _allowed(hub):
+        for who in _who(statement):
+            parts = who.split(":", 5)
+            if len(parts) < 6:
+                continue
+            there = [env for env, account in accounts.items() if account == parts[4]]
+            named = [env for env in there if f"-{env}-" in parts[5]]
+            whole = parts[5] == "root" and "governance" not in there
+            found |= set(there if len(there) == 1 or whole else named)
+    return [env for env in accounts if env in found and env != "governance"]
+
+
+def _picture(accounts: Mapping[str, str], readers: Collection[str]) -> str:
     others = [name for name in accounts if name != "governance"]
-    boxes = [_box(330, 10, "governance (hub)", accounts.get("governance", ""))]
+    width = max(930, 310 * len(others))
+    boxes = [_box(width // 2 - 135, 10, "governance (hub)", accounts.get("governance", ""))]
     arrows: list[str] = []
     for index, name in enumerate(others):
         x = 20 + index * 310
         boxes.append(_box(x, 180, name, accounts[name]))
-        arrows.append(f'<path d="M{x + 120},180 L450,84" marker-end="url(#tip)"/>')
+        if name in readers:
+            arrows.append(
+                f'<path d="M{x + 120},180 L{width // 2 - 15},84" marker-end="url(#tip)">'
+                f"<title>{html.escape(name)} is granted access by the hub</title></path>"
+            )
     return (
-        '<svg viewBox="0 0 930 260" role="img" aria-label="Accounts and who reads from whom">'
+        f'<svg viewBox="0 0 {width} 260" role="img" '
+        'aria-label="Accounts, and to whom the hub grants access">'
         '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" '
         'markerHeight="7" orient="auto"><path d="M0,0 L8,4 L0,8 z"/></marker></defs>'
         + "".join(arrows)
@@ -133,6 +229,21 @@ def _box(x: int, y: int, name: str, account: str) -> str:
         f'<text x="{x + 16}" y="{y + 30}" font-weight="600">{html.escape(name)}</text>'
         f'<text x="{x + 16}" y="{y + 52}">{html.escape(account)}</text>'
     )
+
+
+def _given_network(
+    deployment: Mapping[str, Any],
+) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+    """The rows of a network that the company had before: the stack's outputs alone know it."""
+    for outputs in _of(deployment, "pulumi:pulumi:Stack"):
+        if outputs.get("vpc_id"):
+            endpoints = ", ".join(sorted(outputs.get("endpoint_ids") or {}))
+            had = "the company's own"
+            return (
+                [(outputs["vpc_id"], had, endpoints)],
+                [(subnet, had, "") for subnet in outputs.get("private_subnet_ids") or []],
+            )
+    return [], []
 
 
 def _environment(name: str, deployment: Mapping[str, Any], account: str) -> str:
@@ -158,14 +269,16 @@ def _environment(name: str, deployment: Mapping[str, Any], account: str) -> str:
         str(endpoint["serviceName"]).partition("com.amazonaws.")[2] or endpoint["serviceName"]
         for endpoint in _of(deployment, "aws:ec2/vpcEndpoint:VpcEndpoint")
     )
-    network = [
+    network: list[tuple[Any, ...]] = [
         (vpc.get("id") or vpc.get("vpcId", ""), vpc["cidrBlock"], ", ".join(endpoints))
         for vpc in _of(deployment, "aws:ec2/vpc:Vpc")
     ]
-    subnets = [
+    subnets: list[tuple[Any, ...]] = [
         (subnet.get("subnetId", ""), subnet["cidrBlock"], subnet["availabilityZone"])
         for subnet in _of(deployment, "aws:ec2/subnet:Subnet")
     ]
+    if not network:
+        network, subnets = _given_network(deployment)
     buckets = [(bucket["bucket"],) for bucket in _of(deployment, "aws:s3/bucket:Bucket")]
     groups = [
         (group["modelPackageGroupName"], group["arn"])
@@ -174,20 +287,20 @@ def _environment(name: str, deployment: Mapping[str, Any], account: str) -> str:
     images = [(image["name"],) for image in _of(deployment, "aws:ecr/repository:Repository")]
     shared = across_accounts(deployment, account)
     sections = (
-        ("Network", _table(("VPC", "block", "endpoints"), network)),
-        ("Subnets", _table(("subnet", "block", "zone"), subnets)),
-        ("Roles", _table(("role", "boundary", "who may assume it"), roles)),
-        ("Keys", _table(("purpose", "rotated", "key"), keys)),
-        ("Buckets", _table(("bucket",), buckets)),
-        ("Model package groups", _table(("group", "ARN"), groups)),
-        ("Image repositories", _table(("repository",), images)),
+        ("Network", table(("VPC", "block", "endpoints"), network)),
+        ("Subnets", table(("subnet", "block", "zone"), subnets)),
+        ("Roles", table(("role", "boundary", "who may assume it"), roles)),
+        ("Keys", table(("purpose", "rotated", "key"), keys)),
+        ("Buckets", table(("bucket",), buckets)),
+        ("Model package groups", table(("group", "ARN"), groups)),
+        ("Image repositories", table(("repository",), images)),
         (
             "Read from other accounts",
-            _table(("what", "by whom", "actions", "statement"), shared),
+            table(("what", "by whom", "actions", "statement"), shared),
         ),
     )
     return f"<h2>{html.escape(name)} <small>{html.escape(account)}</small></h2>" + "".join(
-        f"<h3>{title}</h3>{table}" for title, table in sections
+        f"<h3>{title}</h3>{content}" for title, content in sections
     )
 
 
@@ -197,7 +310,7 @@ def page(
     runs: Sequence[StackRun],
 ) -> str:
     """The page's HTML."""
-    summary = _table(
+    summary = table(
         ("stack", "resources", "changes", "policies", "time"),
         [
             (
@@ -214,13 +327,11 @@ def page(
     body = "".join(
         _environment(name, deployment, accounts[name]) for name, deployment in deployments.items()
     )
-    return (
-        '<!doctype html><html lang="en"><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>The platform as it stands</title><style>{_STYLE}</style>"
-        "<h1>The platform as it stands</h1>"
-        "<p>From the stacks' state. Arrows: who reads the hub's registry.</p>"
-        f"{_picture(accounts)}{summary}{body}</html>\n"
+    return document(
+        "The platform as it stands",
+        "<p>From the stacks' state. Arrows: to whom the hub's policies grant access.</p>"
+        f"{_picture(accounts, granted(deployments.get('governance', {}), accounts))}"
+        f"{summary}{body}",
     )
 
 

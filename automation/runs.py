@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -16,7 +16,7 @@ from typing import Any, Literal
 from pulumi import automation as auto
 from pulumi.automation import CommandError, EngineEvent
 
-from automation import costs, recovery
+from automation import costs, interruption, recovery
 
 Verb = Literal["preview", "up", "refresh", "drift", "destroy"]
 
@@ -66,6 +66,7 @@ class StackRun:
         seconds: How long it took.
         skipped: Why it was not run; empty when it was.
         note: What a recovery did before.
+        outputs: The stack's outputs after an update, secrets left out.
         held: What the stack holds before and after, for the estimate of its cost.
     """
 
@@ -78,6 +79,7 @@ class StackRun:
     seconds: float = 0.0
     skipped: str = ""
     note: str = ""
+    outputs: dict[str, Any] = field(default_factory=dict[str, Any])
     held: costs.Ledger = field(default_factory=costs.Ledger)
 
     @property
@@ -106,6 +108,7 @@ class _Recorder:
         self.run, self.progress = run, progress
         self._lock = threading.Lock()
         self._seen: set[tuple[str, str]] = set()
+        self._counted: set[str] = set()
 
     def __call__(self, event: EngineEvent) -> None:
         with self._lock:
@@ -139,10 +142,10 @@ class _Recorder:
         if (operation, metadata.urn) in self._seen:
             return
         self._seen.add((operation, metadata.urn))
-        if operation not in ("delete", "delete-replaced"):
-            self.run.resources += operation in (
-                "same", "create", "update", "replace", "refresh", "import",
-            )  # fmt: skip
+        if operation in ("same", "create", "update", "replace", "refresh", "import"):
+            # A refresh tells of each resource twice: that it is read, and what was found.
+            self._counted.add(metadata.urn)
+            self.run.resources = len(self._counted)
         if operation in _CHANGING and operation not in _COUNTED:
             changed = metadata.diffs or list(metadata.detailed_diff or ())
             step = Step(operation, metadata.urn, metadata.type, tuple(changed))
@@ -160,59 +163,111 @@ def run_stack(
     *,
     progress: Progress,
     policy_packs: Sequence[str],
+    policy_pack_configs: Sequence[str] = (),
     plan: str | None = None,
     targets: Sequence[str] | None = None,
+    previewed: bool = False,
 ) -> StackRun:
     """Run one operation; errors end up in the result, never as an exception of the engine.
+
+    An update's rules about whole stacks are judged by the engine once everything is made. With
+    ``previewed`` it is previewed first, with the same packs, and a mandatory violation or an error
+    ends it there.
 
     Args:
         stack: The stack.
         verb: What to do.
         progress: Takes every step.
-        policy_packs: Folders of the policy packs.
+        policy_packs: Folders of the policy packs; the engine runs them on previews and updates.
+        policy_pack_configs: Files with their configurations, in their order; none for defaults.
         plan: File to save a preview's plan in, or of the plan that an update applies.
         targets: URNs that a destroy is limited to; None for the whole stack.
+        previewed: Whether an update is previewed before anything is made.
     """
     run = StackRun(stack.name, verb)
+    if interruption.asked():
+        run.skipped = interruption.WHY
+        return run
     started = time.monotonic()
     recorder = _Recorder(run, progress)
     progress(run, "start")
     common: dict[str, Any] = {"on_event": recorder, "suppress_progress": True, "color": "never"}
+    packs: dict[str, Any] = {"policy_packs": list(policy_packs)}
+    if policy_packs and policy_pack_configs:
+        packs["policy_pack_configs"] = list(policy_pack_configs)
     try:
-        run.note = "" if verb in ("preview", "drift") else recovery.before(stack)
-        with recovery.retried_after_a_stale_lock(stack) as attempt:
-            attempt(lambda: _operate(stack, verb, common, policy_packs, plan, targets))
+        with interruption.at_work():
+            run.note = "" if verb in ("preview", "drift") else recovery.before(stack)
+            if verb == "up" and previewed and not _passes(run, stack, common, packs, progress):
+                return _ended(run, started, progress)
+            with recovery.retried_after_a_stale_lock(stack) as attempt:
+                attempt(lambda: _operate(run, stack, common, packs, plan, targets))
     except CommandError as error:
         if not run.errors and not any(v.mandatory for v in run.violations):
             run.errors.append(_tail(str(error)))
     except recovery.RecoveryError as error:
         run.errors.append(str(error))
+    return _ended(run, started, progress)
+
+
+def _ended(run: StackRun, started: float, progress: Progress) -> StackRun:
     run.seconds = time.monotonic() - started
     progress(run, "end")
     return run
 
 
-def _operate(
+def _passes(
+    run: StackRun,
     stack: auto.Stack,
-    verb: Verb,
+    common: Mapping[str, Any],
+    packs: Mapping[str, Any],
+    progress: Progress,
+) -> bool:
+    """Whether an update's preview finds nothing that stops it; what it finds goes into the run."""
+    found = StackRun(run.stack, "preview")
+    progress(found, "start")
+    try:
+        stack.preview(**{**common, "on_event": _Recorder(found, progress)}, **packs)
+    except CommandError as error:
+        if found.ok:
+            found.errors.append(_tail(str(error)))
+    if found.ok and not interruption.asked():
+        progress(run, "start")
+        return True
+    run.violations, run.errors = found.violations, found.errors
+    if found.ok:
+        run.skipped = interruption.WHY
+    else:
+        run.note = "; ".join(filter(None, (run.note, "its preview stopped it, nothing was made")))
+    return False
+
+
+def _operate(
+    run: StackRun,
+    stack: auto.Stack,
     common: dict[str, Any],
-    policy_packs: Sequence[str],
+    packs: dict[str, Any],
     plan: str | None,
     targets: Sequence[str] | None,
 ) -> None:
-    packs = list(policy_packs)
-    if verb == "preview":
-        stack.preview(policy_packs=packs, plan=plan, **common)
-    elif verb == "up":
-        stack.up(policy_packs=packs, plan=plan, show_secrets=False, **common)
-    elif verb == "refresh":
+    if run.verb == "preview":
+        stack.preview(plan=plan, **packs, **common)
+    elif run.verb == "up":
+        done = stack.up(plan=plan, show_secrets=False, **packs, **common)
+        run.outputs = plain_outputs(done.outputs)
+    elif run.verb == "refresh":
         stack.refresh(show_secrets=False, **common)
-    elif verb == "drift":
+    elif run.verb == "drift":
         stack.preview_refresh(show_secrets=False, **common)
     else:
         stack.destroy(
             show_secrets=False, target=list(targets) if targets is not None else None, **common
         )
+
+
+def plain_outputs(outputs: auto.OutputMap) -> dict[str, Any]:
+    """Outputs of a stack without those that are secret."""
+    return {key: output.value for key, output in outputs.items() if not output.secret}
 
 
 def _tail(text: str, lines: int = 12) -> str:
@@ -235,11 +290,14 @@ def run_all(
     done: list[StackRun] = []
     failed: list[str] = []
     for wave in ordered:
+        if interruption.asked():
+            done += [StackRun(name, verb, skipped=interruption.WHY) for name in wave]
+            continue
         if failed:
             reason = f"{', '.join(failed)} failed; run the same command again once it is mended"
             done += [StackRun(name, verb, skipped=reason) for name in wave]
             continue
-        with ThreadPoolExecutor(max_workers=side_by_side) as pool:
+        with interruption.at_work(), ThreadPoolExecutor(max_workers=side_by_side) as pool:
             finished = list(pool.map(operate, wave))
         done += finished
         failed = [run.stack for run in finished if not may_go_on(run)]

@@ -12,6 +12,7 @@ from automation.runs import StackRun, Step, Violation
 _MARKS = {"create": "+", "update": "~", "replace": "±", "delete": "-", "import": "="}
 _SHOWN_OUTPUTS = (
     ("studio_url", "Studio"),
+    ("studio_sign_in", "sign in by"),
     ("vpc_id", "VPC"),
     ("model_package_groups", "registry"),
     ("models_bucket", "models bucket"),
@@ -36,6 +37,8 @@ class ProgressLines:
         if what == "end":
             text = f"{'done' if run.ok else 'FAILED'} in {run.seconds:.0f} s, {changes_text(run)}"
         elif what == "start":
+            # An update may be previewed first: each counts its own steps.
+            self._counts[run.stack] = 0
             text = f"{run.verb} …"
         else:
             self._counts[run.stack] += 1

@@ -24,6 +24,7 @@ _DOMAIN = "aws:sagemaker/domain:Domain"
 _SPACE = "aws:sagemaker/space:Space"
 _PROFILE = "aws:sagemaker/userProfile:UserProfile"
 _BUCKET = "aws:s3/bucket:Bucket"
+_TABLE = "aws:dynamodb/table:Table"
 _VPC = "aws:ec2/vpc:Vpc"
 _STACK = "pulumi:pulumi:Stack"
 
@@ -96,12 +97,15 @@ def domains_to_go(deployment: Mapping[str, Any], *, include_protected: bool) -> 
     ]
 
 
+def named(resource: Mapping[str, Any]) -> str:
+    """``type name`` of a resource in a stack's state."""
+    return f"{resource['type']} {str(resource['urn']).rpartition('::')[2]}"
+
+
 def protected(deployment: Mapping[str, Any]) -> list[str]:
     """``type name`` of everything that is protected, in the state's order."""
     return [
-        f"{resource['type']} {str(resource['urn']).rpartition('::')[2]}"
-        for resource in deployment.get("resources") or []
-        if resource.get("protect")
+        named(resource) for resource in deployment.get("resources") or [] if resource.get("protect")
     ]
 
 
@@ -169,12 +173,36 @@ def plan(
             administrator is needed, as no deployer may delete objects.
         deployment: The stack's exported state.
         include_protected: Whether protected resources go too.
-        delete_data: Whether objects in buckets and people's home file systems go. Otherwise they
-            are named and left.
+        delete_data: Whether objects in buckets, tables and people's home file systems go. Otherwise
+            they are named and left.
         patience: How long to wait.
     """
     work = _Work(session, deployment, include_protected, delete_data, patience or Patience())
-    return [*work.studio(), *work.buckets(), *work.leftovers()]
+    return [*work.studio(), *work.buckets(), *work.tables(), *work.leftovers()]
+
+
+def of_user(
+    session: boto3.Session,
+    domain_id: str,
+    user: str,
+    *,
+    spaces: bool,
+    patience: Patience | None = None,
+) -> list[Step]:
+    """The steps that end a user's apps, all of them before domains; looks, and changes nothing.
+
+    Args:
+        session: Of the domain's account; the deployer suffices.
+        domain_id: The domain.
+        user: Name of the user profile.
+        spaces: Whether the user's private spaces go too.
+        patience: How long to wait.
+
+    Raises:
+        TeardownError: Spaces are to go, and the user has some that others work in.
+    """
+    work = _Work(session, {}, False, False, patience or Patience())
+    return list(work.of_user(domain_id, user, spaces=spaces))
 
 
 def run(steps: Sequence[Step], when: When, tell: Callable[[str], None]) -> None:
@@ -242,23 +270,7 @@ class _Work:
 
     def _domain(self, domain_id: str) -> Iterator[Step]:
         sagemaker = self._client("sagemaker")
-        for app in self._pages("sagemaker", "list_apps", "Apps", DomainIdEquals=domain_id):
-            # Deleted and failed apps stay listed for a day.
-            if app["Status"] in ("Deleted", "Failed"):
-                continue
-            owner = "UserProfileName" if app.get("UserProfileName") else "SpaceName"
-            key = {
-                "DomainId": domain_id,
-                owner: app[owner],
-                "AppType": app["AppType"],
-                "AppName": app["AppName"],
-            }
-            yield self._delete(
-                f"app {app['AppType']}/{app['AppName']} of {app[owner]} in {domain_id}",
-                sagemaker.delete_app,
-                sagemaker.describe_app,
-                key,
-            )
+        yield from self._apps(domain_id)
         for kind, type_, listing in (
             ("Space", _SPACE, "list_spaces"),
             ("UserProfile", _PROFILE, "list_user_profiles"),
@@ -277,6 +289,56 @@ class _Work:
                         getattr(sagemaker, f"describe_{verb}"),
                         {"DomainId": domain_id, member: thing[member]},
                     )
+
+    def _apps(self, domain_id: str, **query: str) -> Iterator[Step]:
+        sagemaker = self._client("sagemaker")
+        for app in self._pages("sagemaker", "list_apps", "Apps", DomainIdEquals=domain_id, **query):
+            # Deleted and failed apps stay listed for a day.
+            if app["Status"] in ("Deleted", "Failed"):
+                continue
+            owner = "UserProfileName" if app.get("UserProfileName") else "SpaceName"
+            key = {
+                "DomainId": domain_id,
+                owner: app[owner],
+                "AppType": app["AppType"],
+                "AppName": app["AppName"],
+            }
+            yield self._delete(
+                f"app {app['AppType']}/{app['AppName']} of {app[owner]} in {domain_id}",
+                sagemaker.delete_app,
+                sagemaker.describe_app,
+                key,
+            )
+
+    def of_user(self, domain_id: str, user: str, *, spaces: bool) -> Iterator[Step]:
+        """The user's own apps, those of the private spaces, and these when asked."""
+        owned = [
+            space
+            for space in self._pages("sagemaker", "list_spaces", "Spaces", DomainIdEquals=domain_id)
+            if (space.get("OwnershipSettingsSummary") or {}).get("OwnerUserProfileName") == user
+        ]
+        shared = [
+            space["SpaceName"]
+            for space in owned
+            if (space.get("SpaceSharingSettingsSummary") or {}).get("SharingType") == "Shared"
+        ]
+        if spaces and shared:
+            raise TeardownError(
+                f"{user} owns spaces of {domain_id} that others work in: {', '.join(shared)}. A"
+                " space keeps its owner: save what is in them, delete them, then run this again."
+            )
+        private = [space["SpaceName"] for space in owned if space["SpaceName"] not in shared]
+        yield from self._apps(domain_id, UserProfileNameEquals=user)
+        for space in private:
+            yield from self._apps(domain_id, SpaceNameEquals=space)
+        sagemaker = self._client("sagemaker")
+        for space in private if spaces else ():
+            yield self._delete(
+                f"space {space} in {domain_id}",
+                sagemaker.delete_space,
+                sagemaker.describe_space,
+                {"DomainId": domain_id, "SpaceName": space},
+            )
 
     def _delete(
         self,
@@ -355,6 +417,29 @@ class _Work:
                     raise TeardownError(
                         f"{error.get('Key')} in bucket {bucket}: {error.get('Message')}"
                     )
+
+    def tables(self) -> Iterator[Step]:
+        """Tables are records: they go with the data only, and DynamoDB's own protection with them.
+
+        How many records a table holds is not asked: DynamoDB counts them anew every six hours.
+        """
+        dynamodb = self._client("dynamodb")
+        for resource in self._going(_TABLE):
+            table = str(resource["id"])
+            found = _if_there(dynamodb.describe_table, TableName=table)
+            if not found:
+                continue
+            if not self.delete_data:
+                told = f"table {table} holds records and stays; --delete-data deletes it"
+                yield Step("left", told, _nothing, str(resource["urn"]))
+            elif found["Table"].get("DeletionProtectionEnabled"):
+                yield Step(
+                    "before domains",
+                    f"end the deletion protection of table {table}",
+                    lambda table=table: _if_there(
+                        dynamodb.update_table, TableName=table, DeletionProtectionEnabled=False
+                    ),
+                )
 
     # -- after Pulumi has deleted the domains ---------------------------------------------------
 
