@@ -1,0 +1,1 @@
+"""What the image runs: ``train`` and ``serve``, as SageMaker calls them."""
