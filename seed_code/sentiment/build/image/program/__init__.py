@@ -1,0 +1,1 @@
+"""What the image runs: the steps of the pipeline, ``train`` and ``serve``."""

@@ -1,0 +1,342 @@
+"""What the notebooks share: endpoints of one's own in dev, and what versions bring along.
+
+Nothing here reaches preprod or prod, and nothing is approved: an endpoint is made of a version's
+image and artifact, in the private subnets, without a network of its own, and goes by the project's
+name with ``lab`` in it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pulumi
+import yaml
+
+import deploy
+import monitoring
+import settings
+
+FOLDER = Path(__file__).resolve().parent
+PROJECT = FOLDER / "notebooks" / "project.json"
+"""Prefix of the platform, name of the project, region; written when the project was created."""
+
+INSTANCE_TYPE, ANALYZER_TYPE = "ml.m5.large", "ml.m5.xlarge"
+_SOON_SECONDS, _LATE_SECONDS = 0.3, 10.0  # between two looks, first and at last
+_PROCESSING = "/opt/ml/processing"
+
+
+class LabError(RuntimeError):
+    """Something cannot be deployed or measured; the message says why."""
+
+
+class Lab:
+    """The project in dev, as a notebook sees it."""
+
+    def __init__(self) -> None:
+        given: dict[str, str] = json.loads(PROJECT.read_text(encoding="utf-8"))
+        self.prefix, self.project, self.region = (
+            given[name] for name in ("prefix", "project", "region")
+        )
+        self.group = f"{self.prefix}-dev-{self.project}"
+        session = boto3.Session(region_name=self.region)
+        self.sagemaker: Any = session.client("sagemaker")
+        self._runtime: Any = session.client("sagemaker-runtime")
+        self._s3: Any = session.client("s3")
+        self._ssm: Any = session.client("ssm")
+        self.account = str(session.client("sts").get_caller_identity()["Account"])
+
+    def published(self, path: str) -> str:
+        """What the platform publishes under a path, in the development environment."""
+        name = f"/{self.prefix}/dev/{path}"
+        return str(self._ssm.get_parameter(Name=name)["Parameter"]["Value"])
+
+    # Versions.
+
+    def container(self, version: str) -> dict[str, Any]:
+        """Image, artifact and variables of a version."""
+        told = self.sagemaker.describe_model_package(ModelPackageName=version)
+        return dict(told["InferenceSpecification"]["Containers"][0])
+
+    def newest(self, *, own_image: bool | None = None) -> str:
+        """ARN of the newest version.
+
+        Args:
+            own_image: Whether it runs in the project's own image; None for either.
+
+        Raises:
+            LabError: There is none.
+        """
+        pages = self.sagemaker.get_paginator("list_model_packages").paginate(
+            ModelPackageGroupName=self.group, SortBy="CreationTime", SortOrder="Descending"
+        )
+        for page in pages:
+            for item in page["ModelPackageSummaryList"]:
+                version = str(item["ModelPackageArn"])
+                own = f"/{self.group}@sha256:" in self.container(version)["Image"]
+                if own_image in (None, own):
+                    return version
+        wanted = {None: "", True: " in an own image", False: " in SageMaker's image"}[own_image]
+        raise LabError(f"{self.group} has no version{wanted}: run the build repository first.")
+
+    def report(self, version: str, about: str, part: str) -> dict[str, Any]:
+        """What a version was measured to be.
+
+        Args:
+            version: Its ARN.
+            about: Such as ``Explainability``; ``ModelMetrics`` in SageMaker's API reference.
+            part: Such as ``Report``.
+        """
+        told = self.sagemaker.describe_model_package(ModelPackageName=version)
+        return json.loads(self.read(told["ModelMetrics"][about][part]["S3Uri"]))
+
+    def read(self, url: str) -> bytes:
+        """An object's content."""
+        bucket, _, key = url.removeprefix("s3://").partition("/")
+        return bytes(self._s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+
+    def data(self, name: str) -> bytes:
+        """A file of the project's input in the data bucket."""
+        return self.read(f"s3://{self.published('data/bucket')}/{self.project}/input/{name}")
+
+    # Endpoints.
+
+    def deploy(self, version: str) -> str:
+        """Serves a version; the endpoint's name.
+
+        Raises:
+            LabError: It does not come into service; what was made is deleted.
+        """
+        name = f"{self.group}-lab-{uuid.uuid4().hex[:8]}"
+        given = self.container(version)
+        self.sagemaker.create_model(
+            ModelName=name,
+            ExecutionRoleArn=self.published("roles/pipeline-execution/arn"),
+            # Of its parts: SageMaker takes a package only once it is approved.
+            PrimaryContainer={
+                key: given[key] for key in ("Image", "ModelDataUrl", "Environment") if key in given
+            },
+            VpcConfig=self._network(),
+            EnableNetworkIsolation=True,
+        )
+        self.sagemaker.create_endpoint_config(
+            EndpointConfigName=name,
+            KmsKeyId=self.published("kms/storage/arn"),
+            ProductionVariants=[
+                {
+                    "VariantName": "AllTraffic",
+                    "ModelName": name,
+                    "InstanceType": INSTANCE_TYPE,
+                    "InitialInstanceCount": 1,
+                }
+            ],
+        )
+        self.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
+        told = _waited(
+            lambda: self.sagemaker.describe_endpoint(EndpointName=name),
+            "EndpointStatus",
+            ("InService", "Failed"),
+        )
+        if told["EndpointStatus"] != "InService":
+            self.delete(name)
+            raise LabError(f"{name} is {told['EndpointStatus']}: {told.get('FailureReason', '')}")
+        return name
+
+    def ask(
+        self, endpoint: str, body: str, kind: str = "application/json", accept: str = ""
+    ) -> str:
+        """What an endpoint answers.
+
+        Args:
+            endpoint: Its name.
+            body: The request.
+            kind: Content type of the request.
+            accept: Of the answer; empty for the same one.
+        """
+        answer = self._runtime.invoke_endpoint(
+            EndpointName=endpoint, Body=body, ContentType=kind, Accept=accept or kind
+        )
+        return answer["Body"].read().decode()
+
+    def integration_tests(self, endpoint: str) -> str:
+        """Runs ``integration_tests`` on an endpoint, as a deployment does; what they printed.
+
+        Raises:
+            LabError: One failed.
+        """
+        others = [f"--ignore={name}" for name in deploy.TESTS_OF_KINDS["batch"]]
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "integration_tests", "-q", "-p", "no:cacheprovider",
+             *others],
+            cwd=FOLDER,
+            env={**os.environ, "ENDPOINT_NAME": endpoint, "AWS_DEFAULT_REGION": self.region},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            raise LabError(done.stdout + done.stderr)
+        return done.stdout.strip()
+
+    def endpoints(self) -> list[str]:
+        """Names of the lab's endpoints that are there."""
+        found = self.sagemaker.list_endpoints(NameContains=f"{self.group}-lab-")
+        return [str(item["EndpointName"]) for item in found["Endpoints"]]
+
+    def delete(self, endpoint: str) -> None:
+        """Deletes an endpoint, with its configuration and model, and waits until it is gone."""
+        self.sagemaker.delete_endpoint(EndpointName=endpoint)
+        while endpoint in self.endpoints():
+            time.sleep(_SOON_SECONDS)
+        self.sagemaker.delete_endpoint_config(EndpointConfigName=endpoint)
+        self.sagemaker.delete_model(ModelName=endpoint)
+
+    # Measuring and settings.
+
+    def quality(
+        self, version: str, labels: Iterable[int], answered: Iterable[int]
+    ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """Compares answers with a version's baseline, by a job of Model Monitor's.
+
+        Args:
+            version: What answered.
+            labels: What is true of each text, as a number.
+            answered: What was answered.
+
+        Returns:
+            The metrics, and what is worse than the baseline allows.
+
+        Raises:
+            LabError: The job failed.
+        """
+        told = self.sagemaker.describe_model_package(ModelPackageName=version)
+        baseline = told["DriftCheckBaselines"]["ModelQuality"]
+        name = f"lab-quality-{uuid.uuid4().hex[:8]}"
+        folder = f"s3://{self.published('data/bucket')}/{self.project}/lab/{name}"
+        rows = "".join(f"{label},{said}\n" for label, said in zip(labels, answered, strict=True))
+        bucket, _, key = folder.removeprefix("s3://").partition("/")
+        self._s3.put_object(
+            Bucket=bucket, Key=f"{key}/compared.csv", Body=f"label,prediction\n{rows}".encode()
+        )
+        inputs = {
+            "compared": f"{folder}/compared.csv",
+            "statistics": baseline["Statistics"]["S3Uri"],
+            "constraints": baseline["Constraints"]["S3Uri"],
+        }
+        self.sagemaker.create_processing_job(
+            ProcessingJobName=name,
+            RoleArn=self.published("roles/pipeline-execution/arn"),
+            AppSpecification={"ImageUri": monitoring.analyzer(self.region)},
+            # Source: SageMaker developer guide, container contract inputs of Model Monitor.
+            Environment={
+                "analysis_type": "MODEL_QUALITY",
+                "problem_type": "MulticlassClassification",
+                "ground_truth_attribute": "label",
+                "inference_attribute": "prediction",
+                "dataset_format": json.dumps({"csv": {"header": True}}),
+                "dataset_source": f"{_PROCESSING}/input/compared",
+                "output_path": f"{_PROCESSING}/output",
+                "baseline_statistics": f"{_PROCESSING}/input/statistics/statistics.json",
+                "baseline_constraints": f"{_PROCESSING}/input/constraints/constraints.json",
+                "publish_cloudwatch_metrics": "Disabled",
+            },
+            ProcessingInputs=[
+                {
+                    "InputName": part,
+                    "S3Input": {
+                        "S3Uri": url,
+                        "LocalPath": f"{_PROCESSING}/input/{part}",
+                        "S3DataType": "S3Prefix",
+                        "S3InputMode": "File",
+                    },
+                }
+                for part, url in inputs.items()
+            ],
+            ProcessingOutputConfig={
+                "KmsKeyId": self.published("kms/data/arn"),
+                "Outputs": [
+                    {
+                        "OutputName": "quality",
+                        "S3Output": {
+                            "S3Uri": folder,
+                            "LocalPath": f"{_PROCESSING}/output",
+                            "S3UploadMode": "EndOfJob",
+                        },
+                    }
+                ],
+            },
+            ProcessingResources={
+                "ClusterConfig": {
+                    "InstanceCount": 1,
+                    "InstanceType": ANALYZER_TYPE,
+                    "VolumeSizeInGB": 20,
+                    "VolumeKmsKeyId": self.published("kms/storage/arn"),
+                }
+            },
+            NetworkConfig={
+                "EnableNetworkIsolation": True,
+                "EnableInterContainerTrafficEncryption": True,
+                "VpcConfig": self._network(),
+            },
+            StoppingCondition={"MaxRuntimeInSeconds": 1800},
+        )
+        job = _waited(
+            lambda: self.sagemaker.describe_processing_job(ProcessingJobName=name),
+            "ProcessingJobStatus",
+            ("Completed", "Failed", "Stopped"),
+        )
+        if job["ProcessingJobStatus"] != "Completed":
+            raise LabError(f"{name}: {job.get('FailureReason') or job.get('ExitMessage', '')}")
+        statistics: dict[str, Any] = json.loads(self.read(f"{folder}/statistics.json"))
+        found = json.loads(self.read(f"{folder}/constraint_violations.json"))
+        return statistics["multiclass_classification_metrics"], found["violations"]
+
+    def settings(self, environment: str) -> settings.Settings:
+        """What an environment is deployed with, as the program reads it.
+
+        Raises:
+            SettingsError: Something is wrong; all of it is told.
+        """
+        program: dict[str, Any] = yaml.safe_load((FOLDER / "Pulumi.yaml").read_text("utf-8"))
+        stack = yaml.safe_load((FOLDER / f"Pulumi.{environment}.yaml").read_text("utf-8"))
+        given = {
+            key: about["default"] for key, about in program["config"].items() if "default" in about
+        }
+        given |= {key: value for key, value in stack["config"].items() if ":" not in key}
+        pulumi.runtime.set_all_config(
+            {
+                f"{program['name']}:{key}": value if isinstance(value, str) else json.dumps(value)
+                for key, value in given.items()
+            }
+        )
+        values = {
+            "prefix": self.prefix, "project": self.project, "region": self.region,
+            # Settings do not depend on them.
+            "hub_account": self.account, "target_account": self.account,
+        }  # fmt: skip
+        environ = {settings.PLACE_VARIABLES[key]: value for key, value in values.items()}
+        arn = f"arn:aws:sagemaker:{self.region}:{self.account}:model-package/{self.group}/1"
+        environ[settings.VERSION_VARIABLE] = json.dumps({"model_package_arn": arn})
+        return settings.load(pulumi.Config(program["name"]), environment, environ)
+
+    def _network(self) -> dict[str, list[str]]:
+        return {
+            "Subnets": self.published("vpc/private-subnet-ids").split(","),
+            "SecurityGroupIds": self.published("vpc/security-group-ids").split(","),
+        }
+
+
+def _waited(
+    look: Callable[[], Mapping[str, Any]], status: str, ends: Iterable[str]
+) -> Mapping[str, Any]:
+    pause, wanted = _SOON_SECONDS, set(ends)
+    while (told := look())[status] not in wanted:
+        time.sleep(pause)
+        pause = min(_LATE_SECONDS, 1.5 * pause)
+    return told
