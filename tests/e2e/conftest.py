@@ -6,11 +6,13 @@ so tests may change settings.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +23,14 @@ import pytest
 import yaml
 
 from components.naming import ENVIRONMENTS
+from components.settings import load_stack
 from localcloud.environment import local_environment, running_instance, write_aws_files
 from localcloud.paths import CHECKOUT, Paths
 
 _COPIED = ("Pulumi*.yaml", "__main__.py", "pyproject.toml")
-_FOLDERS = ("automation", "components", "localcloud", "policy", "requirements")
+_FOLDERS = (
+    "automation", "components", "functions", "localcloud", "policy", "requirements", "seed_code",
+)  # fmt: skip
 REAL = {
     "AWS_ACCESS_KEY_ID": "AKIAREALLOOKING00000",
     "AWS_SECRET_ACCESS_KEY": "real",
@@ -39,7 +44,11 @@ REAL = {
 """What a caller may have in the environment: with any of it in use, nothing would come up, as the
 emulator knows neither the keys nor the role."""
 
-_SHARED = (".venv", ".localcloud/node", ".localcloud/schemas")
+SKIP_CHECKPOINTS = {"PULUMI_SKIP_CHECKPOINTS": "true"}
+"""The engine writes its state once at the end, not after each resource, which takes most of its
+time. What kills it does without."""
+
+_SHARED = (".venv", ".localcloud/environments", ".localcloud/node", ".localcloud/schemas")
 
 
 @dataclass(frozen=True)
@@ -51,6 +60,10 @@ class Platform:
     @property
     def environment(self) -> dict[str, str]:
         """The environment of local commands."""
+        return self.checkpoints() | SKIP_CHECKPOINTS
+
+    def checkpoints(self) -> dict[str, str]:
+        """The same for an engine that may be killed."""
         return local_environment(os.environ, running_instance(Paths(self.root)))
 
     def run(
@@ -90,7 +103,9 @@ class Platform:
         """A client of an account's administrator."""
         instance = running_instance(Paths(self.root))
         key = instance.administrators[instance.accounts[environment]]
-        return boto3.client(
+        # The default session would remember the profiles of an environment before.
+        session: Any = boto3.Session()
+        return session.client(
             service,
             endpoint_url=instance.endpoint,
             region_name=instance.region,
@@ -106,6 +121,44 @@ class Platform:
         path.write_text(yaml.safe_dump(content, sort_keys=False))
 
 
+def end_runs(platform: Platform, environment: str, pipeline: str) -> None:
+    """End what a pipeline runs with its builds: nobody waits for it, and it takes the machine."""
+    pipelines = platform.client("codepipeline", environment)
+    builds = platform.client("codebuild", environment)
+    stages = pipelines.get_pipeline(name=pipeline)["pipeline"]["stages"]
+    projects = [
+        action["configuration"]["ProjectName"]
+        for stage in stages
+        for action in stage["actions"]
+        if action["actionTypeId"]["provider"] == "CodeBuild"
+    ]
+    assert projects
+    ended = pipelines.exceptions.PipelineExecutionNotStoppableException
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        runs = pipelines.list_pipeline_executions(pipelineName=pipeline)
+        statuses = {
+            run["pipelineExecutionId"]: run["status"] for run in runs["pipelineExecutionSummaries"]
+        }
+        going = [run for run, status in statuses.items() if status in ("InProgress", "Stopping")]
+        if not going:
+            return
+        for run in going:
+            if statuses[run] == "InProgress":
+                # It may have ended meanwhile.
+                with contextlib.suppress(ended):
+                    pipelines.stop_pipeline_execution(
+                        pipelineName=pipeline, pipelineExecutionId=run
+                    )
+        for project in projects:
+            ids = builds.list_builds_for_project(projectName=project)["ids"]
+            for build in builds.batch_get_builds(ids=ids)["builds"] if ids else ():
+                if build["buildStatus"] == "IN_PROGRESS":
+                    builds.stop_build(id=build["id"])
+        time.sleep(0.5)
+    pytest.fail(f"{pipeline} still runs")
+
+
 def make_copy(folder: Path) -> Platform:
     """A copy of the checkout that is not up yet."""
     root = folder / "checkout"
@@ -114,13 +167,14 @@ def make_copy(folder: Path) -> Platform:
         for path in CHECKOUT.root.glob(pattern):
             shutil.copy(path, root / path.name)
     for name in _FOLDERS:
-        shutil.copytree(
-            CHECKOUT.root / name, root / name, ignore=shutil.ignore_patterns("__pycache__")
-        )
+        # What was compiled goes along; what is being compiled at this moment does not.
+        shutil.copytree(CHECKOUT.root / name, root / name, ignore=shutil.ignore_patterns("*.pyc.*"))
     for name in _SHARED:
-        link = root / name
+        link, target = root / name, CHECKOUT.root / name
         link.parent.mkdir(exist_ok=True)
-        link.symlink_to(CHECKOUT.root / name)
+        # Environments are made when they are first needed.
+        target.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(target)
     # The engine's shims name their checkout, so each checkout has its own.
     shutil.copytree(CHECKOUT.engines, Paths(root).engines, symlinks=True)
     return Platform(root)
@@ -128,21 +182,22 @@ def make_copy(folder: Path) -> Platform:
 
 def local_cloud(platform: Platform, *arguments: str) -> str:
     """``python -m localcloud …`` as a person types it, who works with real AWS as well."""
-    env = {**os.environ, **REAL}
+    env = {**os.environ, **REAL, **SKIP_CHECKPOINTS}
     done = platform.run(sys.executable, "-m", "localcloud", *arguments, env=env)
     return done.stdout + done.stderr
 
 
 def started(platform: Platform) -> None:
-    """Engine, emulator and bootstrapped accounts, but no stack yet."""
+    """Engine, emulator and bootstrapped accounts as the settings say, but no stack yet."""
     platform.run(sys.executable, "-m", "localcloud.engine", env=os.environ)
-    accounts = {
-        environment: str(index) * 12
-        for index, environment in enumerate(("governance", "dev", "preprod", "prod"), start=1)
-    }
+    hub = load_stack(platform.root, "governance")
     local_cloud(
-        platform, "start", "--organization", "o-exampleorg1", "--accounts", json.dumps(accounts)
-    )
+        platform,
+        "start",
+        "--organization", hub.organization.id or "o-localcloud",
+        "--accounts", json.dumps(dict(hub.accounts)),
+        "--region", hub.region,
+    )  # fmt: skip
     write_aws_files(running_instance(Paths(platform.root)))
     platform.automation("bootstrap")
 
