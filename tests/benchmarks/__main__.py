@@ -1,127 +1,37 @@
-"""``make bench``: dev on the local cloud against two floors, in one run.
+"""``make bench``: what is slower than it must be, measured in one run.
 
-Each floor is a bare Pulumi program with as many resources. The engine's floor has resources that do
-nothing (components, so without any provider at all); the provider's floor has SSM parameters, the
-simplest resource that the same provider makes with one call. Sizes are reached by more model
-package groups. Times are wall-clock seconds, memory is the largest process in MiB; only the ratios
-of one run mean anything.
+``python -m tests.benchmarks [engine] [promotion] [projects] [templates]``; all of them without
+arguments.
+Times are wall-clock; only the ratios of one run mean anything.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import sys
-import tempfile
-import time
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from tests.e2e.conftest import Platform, local_cloud, make_copy, started
+from tests.benchmarks import engine, projects, promotion, templates
 
-SIZES = (1, 3, 10)
-_FLOORS = {
-    "engine": """import pulumi
-class Trivial(pulumi.ComponentResource):
-    def __init__(self, name):
-        super().__init__("bench:index:Trivial", name)
-for index in range({count}):
-    Trivial(f"trivial-{{index}}")
-""",
-    "provider": """import pulumi_aws as aws
-for index in range({count}):
-    name = f"/bench/{count}/{{index}}"
-    aws.ssm.Parameter(f"trivial-{{index}}", name=name, type="String", value="x")
-""",
+BENCHMARKS = {
+    "engine": engine.main,
+    "promotion": promotion.main,
+    "projects": projects.main,
+    "templates": templates.main,
 }
 
 
-@dataclass(frozen=True)
-class Measured:
-    """One command."""
-
-    seconds: float
-    mebibytes: float
-
-
-def measure(platform: Platform, folder: Path, *command: str) -> Measured:
-    """Run a command to its end."""
-    started = time.monotonic()
-    pid = os.posix_spawnp(
-        "sh",
-        ["sh", "-c", f"cd '{folder}' && exec \"$@\" >'{folder}/bench.log' 2>&1", "sh", *command],
-        platform.environment,
-    )
-    _, status, usage = os.wait4(pid, 0)
-    if status != 0:
-        sys.exit(f"{command} failed:\n{(folder / 'bench.log').read_text()[-3000:]}")
-    return Measured(time.monotonic() - started, usage.ru_maxrss / 1024)
-
-
-def both(platform: Platform, folder: Path, stack: str) -> tuple[Measured, Measured]:
-    """Preview and update."""
-    preview = measure(platform, folder, "pulumi", "preview", "-s", stack, "--non-interactive")
-    update = measure(
-        platform, folder, "pulumi", "up", "-s", stack, "--yes", "--skip-preview",
-        "--non-interactive",
-    )  # fmt: skip
-    return preview, update
-
-
-def resources(platform: Platform, folder: Path, stack: str) -> int:
-    """How many resources the stack holds."""
-    exported = platform.run(
-        "pulumi", "stack", "export", "-s", stack, "--cwd", str(folder), "--non-interactive"
-    )
-    return len(json.loads(exported.stdout)["deployment"]["resources"])
-
-
-def bare(platform: Platform, parent: Path, floor: str, count: int) -> tuple[Measured, Measured]:
-    """A floor for a number of resources."""
-    folder = parent / f"{floor}-{count}"
-    folder.mkdir()
-    (folder / "Pulumi.yaml").write_text(f"name: {floor}{count}\nruntime: python\n")
-    (folder / "__main__.py").write_text(_FLOORS[floor].format(count=count))
-    platform.run("pulumi", "stack", "init", "bench", "--cwd", str(folder), "--non-interactive")
-    return both(platform, folder, "bench")
-
-
 def main() -> None:
-    """Measure and print one table."""
-    sizes = [int(text) for text in sys.argv[1:]] or list(SIZES)
-    with tempfile.TemporaryDirectory() as text:
-        parent = Path(text)
-        for size in sizes:
-            folder = parent / str(size)
-            folder.mkdir()
-            platform = make_copy(folder)
-            # Each three resources: group, policy, parameter; dev itself has about 180.
-            groups = [f"group-{index}" for index in range((size - 1) * 60)]
+    """Runs what was asked for.
 
-            def grow(config: dict[str, Any], groups: list[str] = groups) -> None:
-                config["mlops:registry"]["model_package_groups"] += groups
-
-            platform.edit("dev", grow)
-            try:
-                started(platform)
-                platform.run("pulumi", "stack", "init", "dev", "--non-interactive")
-                preview, update = both(platform, platform.root, "dev")
-                count = resources(platform, platform.root, "dev")
-                floors = {name: bare(platform, folder, name, count) for name in _FLOORS}
-            finally:
-                local_cloud(platform, "stop")
-            for index, verb in enumerate(("preview", "up")):
-                ours = (preview, update)[index]
-                told = [f"{size:>3}x {count:>5} resources {verb:<8}{_shown(ours)}"]
-                for name, measured in floors.items():
-                    ratio = ours.seconds / measured[index].seconds
-                    told.append(f"{name} {_shown(measured[index])}, ratio {ratio:.2f}")
-                print("; ".join(told), flush=True)
-
-
-def _shown(measured: Measured) -> str:
-    return f"{measured.seconds:6.1f} s {measured.mebibytes:5.0f} MiB"
+    Raises:
+        SystemExit: There is no such benchmark.
+    """
+    asked = sys.argv[1:] or list(BENCHMARKS)
+    unknown = sorted(set(asked) - set(BENCHMARKS))
+    if unknown:
+        sys.exit(f"{', '.join(unknown)}: no benchmark; there are: {', '.join(BENCHMARKS)}")
+    for name in asked:
+        print(f"== {name}", flush=True)
+        BENCHMARKS[name]()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,132 @@
+"""The stacks on the local cloud against two floors, in one run: all as they are, dev also grown.
+
+Each floor is a bare Pulumi program with as many resources. The engine's floor has resources that do
+nothing (components, so without any provider at all); the provider's floor has SSM parameters, the
+simplest resource that the same provider makes with one call. dev grows by more model package
+groups. Times are wall-clock seconds, memory is the largest process in MiB; only the ratios
+of one run mean anything.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.conftest import Platform, local_cloud, make_copy, started
+
+SIZES = (1, 3, 10)
+STACKS = ("dev", "preprod", "prod", "governance")
+_FLOORS = {
+    "engine": """import pulumi
+class Trivial(pulumi.ComponentResource):
+    def __init__(self, name):
+        super().__init__("bench:index:Trivial", name)
+for index in range({count}):
+    Trivial(f"trivial-{{index}}")
+""",
+    "provider": """import pulumi_aws as aws
+for index in range({count}):
+    name = f"/bench/{stack}/{count}/{{index}}"
+    aws.ssm.Parameter(f"trivial-{{index}}", name=name, type="String", value="x")
+""",
+}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One command."""
+
+    seconds: float
+    mebibytes: float
+
+
+def measure(platform: Platform, folder: Path, *command: str) -> Measured:
+    """Run a command to its end."""
+    started = time.monotonic()
+    pid = os.posix_spawnp(
+        "sh",
+        ["sh", "-c", f"cd '{folder}' && exec \"$@\" >'{folder}/bench.log' 2>&1", "sh", *command],
+        platform.checkpoints(),
+    )
+    _, status, usage = os.wait4(pid, 0)
+    if status != 0:
+        sys.exit(f"{command} failed:\n{(folder / 'bench.log').read_text()[-3000:]}")
+    return Measured(time.monotonic() - started, usage.ru_maxrss / 1024)
+
+
+def both(platform: Platform, folder: Path, stack: str) -> tuple[Measured, Measured]:
+    """Preview and update."""
+    preview = measure(platform, folder, "pulumi", "preview", "-s", stack, "--non-interactive")
+    update = measure(
+        platform, folder, "pulumi", "up", "-s", stack, "--yes", "--skip-preview",
+        "--non-interactive",
+    )  # fmt: skip
+    return preview, update
+
+
+def resources(platform: Platform, folder: Path, stack: str) -> int:
+    """How many resources the stack holds."""
+    exported = platform.run(
+        "pulumi", "stack", "export", "-s", stack, "--cwd", str(folder), "--non-interactive"
+    )
+    return len(json.loads(exported.stdout)["deployment"]["resources"])
+
+
+def bare(platform: Platform, parent: Path, floor: str, count: int) -> tuple[Measured, Measured]:
+    """A floor for a number of resources."""
+    folder = parent / f"{floor}-{count}"
+    folder.mkdir()
+    (folder / "Pulumi.yaml").write_text(f"name: {parent.name}-{floor}{count}\nruntime: python\n")
+    (folder / "__main__.py").write_text(_FLOORS[floor].format(count=count, stack=parent.name))
+    platform.run("pulumi", "stack", "init", "bench", "--cwd", str(folder), "--non-interactive")
+    return both(platform, folder, "bench")
+
+
+def main() -> None:
+    """Measure and print one table."""
+    with tempfile.TemporaryDirectory() as text:
+        parent = Path(text)
+        for size in SIZES:
+            folder = parent / str(size)
+            folder.mkdir()
+            platform = make_copy(folder)
+            # Each three resources: group, policy, parameter; dev itself has about 180.
+            groups = [f"group-{index}" for index in range((size - 1) * 60)]
+
+            def grow(config: dict[str, Any], groups: list[str] = groups) -> None:
+                config["mlops:registry"]["model_package_groups"] += groups
+
+            platform.edit("dev", grow)
+            try:
+                started(platform)
+                for stack in STACKS if size == 1 else STACKS[:1]:
+                    compare(platform, folder, stack, size)
+            finally:
+                local_cloud(platform, "stop")
+
+
+def compare(platform: Platform, folder: Path, stack: str, size: int) -> None:
+    """Make a stack, then both floors with as many resources, and print the ratios."""
+    platform.run("pulumi", "stack", "init", stack, "--non-interactive")
+    made = both(platform, platform.root, stack)
+    count = resources(platform, platform.root, stack)
+    parent = folder / stack
+    parent.mkdir()
+    floors = {name: bare(platform, parent, name, count) for name in _FLOORS}
+    for index, verb in enumerate(("preview", "up")):
+        ours = made[index]
+        told = [f"{stack:<10} {size:>3}x {count:>5} resources {verb:<8}{_shown(ours)}"]
+        for name, measured in floors.items():
+            ratio = ours.seconds / measured[index].seconds
+            told.append(f"{name} {_shown(measured[index])}, ratio {ratio:.2f}")
+        print("; ".join(told), flush=True)
+
+
+def _shown(measured: Measured) -> str:
+    return f"{measured.seconds:6.1f} s {measured.mebibytes:5.0f} MiB"

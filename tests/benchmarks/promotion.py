@@ -1,0 +1,100 @@
+"""The promotion function: many events, and what it costs beside its calls.
+
+The function runs in this process against an emulator of its own, by its own roles.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+from tests.functions.platform import FRAMEWORK_IMAGE, Platform, message
+from tests.functions.storm import Storm
+from tests.localcloud.emulators import checkout, running
+
+EVENTS, VERSIONS = 10_000, 960
+REGISTRATIONS = 40
+
+
+@contextlib.contextmanager
+def quiet() -> Generator[None]:
+    """Without what the function logs, a line for each event."""
+    with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+        yield
+
+
+class Stopwatch:
+    """Time that the function's calls take, from request to answer."""
+
+    def __init__(self, platform: Platform) -> None:
+        self.seconds, self._began = 0.0, 0.0
+        watched = platform.wire.watch
+
+        def watch(client: Any, service: str) -> Any:
+            client.meta.events.register("before-call.*.*", self._begin)
+            client.meta.events.register("after-call.*.*", self._end)
+            return watched(client, service)
+
+        platform.wire.watch = watch
+
+    def _begin(self, **_: Any) -> None:
+        self._began = time.perf_counter()
+
+    def _end(self, **_: Any) -> None:
+        self.seconds += time.perf_counter() - self._began
+
+
+def registration(platform: Platform) -> None:
+    """From an approval's delivery to the central version, against the sum of its calls."""
+    watch = Stopwatch(platform)
+    worker = platform.make_worker()
+    model = platform.upload("bench/model.bin", b"weights" * 1000)
+    group = platform.group()
+    whole: list[float] = []
+    calls: list[float] = []
+    for _ in range(REGISTRATIONS):
+        arn = platform.register(group, container={"Image": FRAMEWORK_IMAGE, "ModelDataUrl": model})
+        watch.seconds = 0.0
+        started = time.perf_counter()
+        with quiet():
+            platform.deliver(message(arn), worker=worker)
+        whole.append(time.perf_counter() - started)
+        calls.append(watch.seconds)
+        assert len(platform.central(arn)) == 1
+    # The first also makes the clients and the group.
+    whole, calls = whole[1:], calls[1:]
+    print(
+        f"registration, median of {len(whole)}: {statistics.median(whole) * 1000:.0f} ms,"
+        f" its calls alone {statistics.median(calls) * 1000:.0f} ms,"
+        f" ratio {statistics.median(whole) / statistics.median(calls):.2f}",
+        flush=True,
+    )
+
+
+def storm(platform: Platform, events: int, versions: int) -> None:
+    """Everything that goes wrong, and nothing lost."""
+    with quiet():
+        seen = Storm(platform, events, versions).weather()
+    print(
+        f"{events:>6} events about {versions} versions: {seen.delivered} deliveries,"
+        f" {seen.crashed} processes ended, {seen.retried} given back, {seen.promoted} promoted"
+        f" once each, none lost; {seen.seconds:.0f} s,"
+        f" {seen.seconds / events * 1000:.0f} ms an event",
+        flush=True,
+    )
+
+
+def main() -> None:
+    """Measure and print."""
+    with tempfile.TemporaryDirectory() as folder, running(checkout(Path(folder))) as cloud:
+        platform = Platform(cloud)
+        registration(platform)
+        storm(platform, EVENTS // 10, VERSIONS // 10)
+        platform.logged.clear()
+        storm(platform, EVENTS, VERSIONS)
