@@ -13,19 +13,27 @@ RUN := $(VENV)/bin/python
 REQUIREMENTS := requirements/uv.txt requirements/platform.txt requirements/localcloud.txt requirements/dev.txt
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help up down test bench lint format engine venv requirements
+.PHONY: help up demo down test test-genai bench lint format engine venv requirements
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 up: engine ## Bring the whole platform up on the local cloud, and leave it running
 	$(RUN) -m localcloud up
+
+demo: $(INSTALLED) ## After make up: bring a model from a new project to a prediction in production
+	$(RUN) -m localcloud demo
 
 down: $(INSTALLED) ## End the local cloud
 	$(RUN) -m localcloud down
 
 test: engine lint ## Check format, lint rules and types, and run all tests
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n auto --dist loadfile --no-loadscope-reorder
+
+# Some gigabytes of packages, which nothing else needs: not a part of make test.
+test-genai: $(INSTALLED) ## Run the templates that train with torch, in an environment of their own
+	$(RUN) -c 'from localcloud import environments; environments.python("genai")'
+	$(RUN) -m pytest tests/genai -n 2 --dist loadfile
 
 bench: engine ## Measure time and memory against a bare Pulumi program
 	$(RUN) -m tests.benchmarks
@@ -55,8 +63,15 @@ $(INSTALLED): $(REQUIREMENTS) localcloud/authorization/package-lock.json
 	touch $@
 
 requirements: $(INSTALLED) ## Pin again what requirements/*.in ask for, with hashes
-	for name in uv platform localcloud dev; do \
+	for name in uv platform localcloud dev seed pipeline genai; do \
 	  $(RUN) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
-	    requirements/$$name.in -o requirements/$$name.txt || exit 1; \
+	    --no-emit-package triton requirements/$$name.in -o requirements/$$name.txt || exit 1; \
 	done
+	$(RUN) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --no-annotate --no-header -c requirements/seed.txt \
+	  seed_code/byoc-realtime/build/image/requirements.in \
+	  -o seed_code/byoc-realtime/build/image/requirements.txt
+	cp requirements/pipeline.txt seed_code/_base/build/requirements/pipeline.txt
+	cp requirements/seed.txt seed_code/_base/build/requirements/steps.txt
+	cp requirements/genai.txt seed_code/_torch/build/requirements/steps.txt
