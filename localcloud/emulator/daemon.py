@@ -20,9 +20,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from localcloud import ended
 from localcloud.authorization import installation
@@ -115,12 +115,48 @@ def running(paths: Paths = CHECKOUT) -> dict[str, Any] | None:
     return description if health["instance"] == description["instance"] else None
 
 
+class Process(Protocol):
+    """The emulator's process, as its starter watches it until it answers."""
+
+    @property
+    def returncode(self) -> int | None:
+        """How it ended, after :meth:`poll` has seen that."""
+        ...
+
+    def poll(self) -> int | None:
+        """How it ended, None while it runs."""
+        ...
+
+    def terminate(self) -> None:
+        """Ends it."""
+        ...
+
+
+Spawn = Callable[[str, Path, Mapping[str, str], Path], Process]
+"""Starts a process that serves: from its settings, folder, whole environment and log file."""
+
+
+def spawn(settings: str, folder: Path, environment: Mapping[str, str], log: Path) -> Process:
+    """Starts the process that serves, which outlives this one."""
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "localcloud", "run-server", settings],
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
 def start(
     accounts: Mapping[str, str],
     *,
     organization_id: str,
     region: str,
     paths: Paths = CHECKOUT,
+    spawn: Spawn = spawn,
 ) -> Started:
     """Starts the emulator unless it runs.
 
@@ -129,6 +165,7 @@ def start(
         organization_id: Organisation of all accounts.
         region: The region that generated profiles name.
         paths: The checkout.
+        spawn: What starts its process.
 
     Raises:
         EmulatorError: It runs for other accounts, or did not come up (with the log's end).
@@ -151,7 +188,7 @@ def start(
         paths.instance_file.unlink(missing_ok=True)
         lost = ended.set_aside(paths)
         instance = f"{dt.datetime.now(dt.UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-        return Started(_launch(instance, wanted, paths), fresh=True, lost=lost)
+        return Started(_launch(instance, wanted, paths, spawn), fresh=True, lost=lost)
 
 
 def _check(accounts: Mapping[str, str]) -> None:
@@ -174,7 +211,7 @@ def _lock(paths: Paths) -> Generator[None]:
         yield
 
 
-def _launch(instance: str, wanted: Mapping[str, Any], paths: Paths) -> dict[str, Any]:
+def _launch(instance: str, wanted: Mapping[str, Any], paths: Paths, spawn: Spawn) -> dict[str, Any]:
     folder = paths.instance(instance)
     folder.mkdir(parents=True)
     log = folder / LOG_NAME
@@ -188,16 +225,7 @@ def _launch(instance: str, wanted: Mapping[str, Any], paths: Paths) -> dict[str,
     checkout = str(Path(__file__).resolve().parents[2])
     environment |= {"AWS_EC2_METADATA_DISABLED": "true", "PYTHONPATH": checkout}
     environment |= {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "localcloud", "run-server", json.dumps(settings)],
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    process = spawn(json.dumps(settings), folder, environment, log)
     end = time.monotonic() + _READY_SECONDS
     while time.monotonic() < end:
         description = running(paths)

@@ -42,7 +42,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
-from botocore.session import get_session
+from moto.core.utils import get_service_model
 
 Params = dict[str, Any]
 """A request's or response's members, by the names of botocore's model."""
@@ -219,9 +219,7 @@ TAG_FINDERS: dict[str, list[TagFinder]] = {}
 
 def _operation_names(service: str) -> frozenset[str]:
     if service not in _NAMES:
-        _NAMES[service] = frozenset(
-            cast(list[str], get_session().get_service_model(service).operation_names)
-        )
+        _NAMES[service] = frozenset(cast(list[str], get_service_model(service).operation_names))
     return _NAMES[service]
 
 

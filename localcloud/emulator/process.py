@@ -25,7 +25,7 @@ from localcloud.paths import Paths
 
 HOST = "127.0.0.1"
 
-_WARMED = ("ec2", "iam", "kms", "s3", "sagemaker", "ssm", "logs", "events", "sns", "ecr", "glue")
+WARMED = ("ec2", "iam", "kms", "s3", "sagemaker", "ssm", "logs", "events", "sns", "ecr", "glue")
 
 
 class _Handler(motoserver.RequestHandler):
@@ -85,7 +85,7 @@ def run(text: str) -> None:
         server.app = emulator
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        threading.Thread(target=motoserver.warm, args=(_WARMED,), daemon=True).start()
+        threading.Thread(target=motoserver.warm, args=(WARMED,), daemon=True).start()
         _describe(given, endpoint, emulator, paths)
         server.serve_forever()
         emulator.compute.close()

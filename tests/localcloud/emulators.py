@@ -14,8 +14,9 @@ from botocore.config import Config
 
 from localcloud.authorization import install
 from localcloud.emulator import daemon
-from localcloud.emulator.daemon import Started
+from localcloud.emulator.daemon import Spawn, Started
 from localcloud.paths import CHECKOUT, Paths
+from tests.localcloud import forked
 
 HUB, DEV, PROD = "111111111111", "222222222222", "333333333333"
 ACCOUNTS = {"governance": HUB, "dev": DEV, "prod": PROD}
@@ -117,10 +118,16 @@ def checkout(folder: Path) -> Paths:
 
 
 @contextmanager
-def running(paths: Paths, accounts: dict[str, str] | None = None) -> Iterator[Cloud]:
-    """An emulator that runs for the time of a with block."""
+def running(
+    paths: Paths, accounts: dict[str, str] | None = None, spawn: Spawn = forked.spawn
+) -> Iterator[Cloud]:
+    """An emulator that runs for the time of a with block, by default a fork."""
     started = daemon.start(
-        accounts or ACCOUNTS, organization_id=ORGANIZATION, region=REGION, paths=paths
+        accounts or ACCOUNTS,
+        organization_id=ORGANIZATION,
+        region=REGION,
+        paths=paths,
+        spawn=spawn,
     )
     try:
         yield Cloud(started)

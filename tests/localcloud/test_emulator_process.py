@@ -111,7 +111,7 @@ class TestLife:
         assert not page.exists()
         # A shell of the old one writes state again, which is kept as well.
         paths.state(instance.id).mkdir()
-        with running(paths) as new:
+        with running(paths, spawn=daemon.spawn) as new:
             assert new.started.instance != old.started.instance
             assert new.started.lost == (old.started.instance,)
             assert "The local stacks start anew" in new.started.message()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from botocore.session import get_session
+from moto.core.utils import get_service_model
 
 STEP_CALLS = {
     "Processing": "CreateProcessingJob",
@@ -274,7 +274,7 @@ def _check_order(steps: Mapping[str, Step]) -> None:
 
 
 def _shape(call: str) -> Any:
-    return get_session().get_service_model("sagemaker").operation_model(call).input_shape
+    return get_service_model("sagemaker").operation_model(call).input_shape
 
 
 def fitted(value: Any, shape: Any) -> Any:
