@@ -21,6 +21,7 @@ import yaml
 from pulumi import Input, Output, ResourceOptions
 
 from components import iam, sources
+from components.events import EventComponent
 from components.functions import Function, FunctionNetwork
 from components.launching import (
     BUCKET,
@@ -34,7 +35,6 @@ from components.launching import (
 )
 from components.naming import OWN_DOMAIN, Names, Placement
 from components.projects.project import IMAGE
-from components.promotion import Queues
 
 VENDING_ROLE = "vending-build"
 """The build's role, which the deployers trust; the function has a role of its own."""
@@ -647,7 +647,7 @@ class VendingFunctionArgs(TypedDict):
     """Accounts whose launch roles may ask it, the hub's own not among them."""
 
 
-class VendingFunction(Queues):
+class VendingFunction(EventComponent):
     """The function behind the products, its rule for failed builds, and its dead letters."""
 
     arn: Output[str]
@@ -655,11 +655,17 @@ class VendingFunction(Queues):
     def __init__(
         self, name: str, args: VendingFunctionArgs, opts: ResourceOptions | None = None
     ) -> None:
-        super().__init__("mlops:index:VendingFunction", name, dict(args), opts)
         network, placement = args["network"], args["placement"]
-        self._name, self._names = name, Names.at(placement)
-        self._key, self._alerts = network["messages_key_arn"], network["alerts_topic_arn"]
-        names = self._names
+        names = Names.at(placement)
+        super().__init__(
+            "mlops:index:VendingFunction",
+            name,
+            args,
+            names=names,
+            key_arn=network["messages_key_arn"],
+            alerts_topic_arn=network["alerts_topic_arn"],
+            opts=opts,
+        )
         rule_name = names.name(f"{VENDING}-builds", "rule")
         letters = self._dead_letters(DEAD_LETTERS, [names.arn("events", f"rule/{rule_name}")])
         function = Function(
@@ -693,40 +699,22 @@ class VendingFunction(Queues):
                 principal=account,
                 opts=self._child(),
             )
-        rule = aws.cloudwatch.EventRule(
-            f"{name}-builds",
-            name=rule_name,
+        self._invoke(
+            "builds",
+            function,
+            letters,
+            called=rule_name,
             description="Vending builds that ended without success, for the vending function",
-            event_pattern=json.dumps(
-                {
-                    "account": [names.account_id],
-                    "source": ["aws.codebuild"],
-                    "detail-type": ["CodeBuild Build State Change"],
-                    "detail": {
-                        "project-name": [names.name(VENDING)],
-                        "build-status": list(ENDED_BADLY),
-                    },
-                }
-            ),
-            opts=self._child(),
-        )
-        allowed = aws.lambda_.Permission(
-            f"{name}-builds",
-            statement_id="RuleBuilds",
-            action="lambda:InvokeFunction",
-            function=function.name,
-            principal="events.amazonaws.com",
-            source_arn=rule.arn,
-            source_account=names.account_id,
-            opts=self._child(),
-        )
-        aws.cloudwatch.EventTarget(
-            f"{name}-builds",
-            rule=rule.name,
             target_id=VENDING,
-            arn=function.arn,
-            dead_letter_config={"arn": letters.arn},
-            opts=ResourceOptions(parent=self, depends_on=[allowed]),
+            pattern={
+                "account": [names.account_id],
+                "source": ["aws.codebuild"],
+                "detail-type": ["CodeBuild Build State Change"],
+                "detail": {
+                    "project-name": [names.name(VENDING)],
+                    "build-status": list(ENDED_BADLY),
+                },
+            },
         )
         self.arn = function.arn
         self.register_outputs({"arn": self.arn})

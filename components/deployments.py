@@ -14,9 +14,9 @@ import pulumi_aws as aws
 from pulumi import Input, Output, ResourceOptions
 
 from components import framework_images, iam
+from components.events import DETAIL_TYPE, SOURCE, EventComponent
 from components.functions import Function, FunctionNetwork
 from components.naming import Names, Placement, kind_of
-from components.promotion import DETAIL_TYPE, SOURCE, Queues
 
 DEPLOYMENTS = "deployments"
 """The function, its role and its ledger."""
@@ -183,7 +183,7 @@ class DeploymentControlArgs(TypedDict):
     """Secrets with the tokens by which workflows at GitHub are started."""
 
 
-class DeploymentControl(Queues):
+class DeploymentControl(EventComponent):
     """Function, ledger, rules, dead letters and alarms."""
 
     function_arn: Output[str]
@@ -191,31 +191,27 @@ class DeploymentControl(Queues):
     def __init__(
         self, name: str, args: DeploymentControlArgs, opts: ResourceOptions | None = None
     ) -> None:
-        super().__init__("mlops:index:DeploymentControl", name, dict(args), opts)
         network, placement = args["network"], args["placement"]
-        self._name, self._names = name, Names.at(placement)
-        self._key, self._alerts = network["messages_key_arn"], network["alerts_topic_arn"]
-        names = self._names
+        names = Names.at(placement)
+        super().__init__(
+            "mlops:index:DeploymentControl",
+            name,
+            args,
+            names=names,
+            key_arn=network["messages_key_arn"],
+            alerts_topic_arn=network["alerts_topic_arn"],
+            opts=opts,
+        )
         rules = [*patterns(names), "sweep"]
         letters = self._dead_letters(
             DEAD_LETTERS,
             [names.arn("events", f"rule/{names.name(f'{DEPLOYMENTS}-{rule}')}") for rule in rules],
         )
-        protect = placement["protect"]
-        ledger = aws.dynamodb.Table(
-            f"{name}-ledger",
-            name=names.name(DEPLOYMENTS),
-            billing_mode="PAY_PER_REQUEST",
-            hash_key="Deployment",
-            range_key="Sequence",
-            attributes=[
-                {"name": "Deployment", "type": "S"},
-                {"name": "Sequence", "type": "N"},
-            ],
-            server_side_encryption={"enabled": True, "kms_key_arn": self._key},
-            point_in_time_recovery={"enabled": True},
-            deletion_protection_enabled=protect,
-            opts=ResourceOptions(parent=self, protect=protect, retain_on_delete=protect),
+        ledger = self._table(
+            "ledger",
+            names.name(DEPLOYMENTS),
+            {"Deployment": "S", "Sequence": "N"},
+            protect=placement["protect"],
         )
         function = Function(
             f"{name}-function",
@@ -247,15 +243,20 @@ class DeploymentControl(Queues):
             },
             self._child(),
         )
-        for rule, pattern in patterns(names).items():
-            self._rule(rule, function, letters.arn, pattern=json.dumps(pattern))
-        self._rule(
-            "sweep",
-            function,
-            letters.arn,
-            given=json.dumps({"action": "sweep"}),
-            schedule=SWEEP,
-        )
+        starts: dict[str, dict[str, Any]] = {
+            **{rule: {"pattern": pattern} for rule, pattern in patterns(names).items()},
+            "sweep": {"schedule": SWEEP, "given": {"action": "sweep"}},
+        }
+        for rule, start in starts.items():
+            self._invoke(
+                rule,
+                function,
+                letters,
+                called=names.name(f"{DEPLOYMENTS}-{rule}", "rule"),
+                description=f"{rule}, for the deployments' function",
+                target_id=DEPLOYMENTS,
+                **start,
+            )
         self._tell_people(function)
         self.function_arn = function.arn
         self.register_outputs({"function_arn": self.function_arn})
@@ -293,42 +294,4 @@ class DeploymentControl(Queues):
             treat_missing_data="notBreaching",
             alarm_actions=[self._alerts],
             opts=self._child(),
-        )
-
-    def _rule(
-        self,
-        rule: str,
-        function: Function,
-        letters_arn: Input[str],
-        *,
-        pattern: str | None = None,
-        schedule: str | None = None,
-        given: str | None = None,
-    ) -> None:
-        made = aws.cloudwatch.EventRule(
-            f"{self._name}-{rule}",
-            name=self._names.name(f"{DEPLOYMENTS}-{rule}", "rule"),
-            description=f"{rule}, for the deployments' function",
-            event_pattern=pattern,
-            schedule_expression=schedule,
-            opts=self._child(),
-        )
-        allowed = aws.lambda_.Permission(
-            f"{self._name}-{rule}",
-            statement_id=f"Rule{rule.title()}",
-            action="lambda:InvokeFunction",
-            function=function.name,
-            principal="events.amazonaws.com",
-            source_arn=made.arn,
-            source_account=self._names.account_id,
-            opts=self._child(),
-        )
-        aws.cloudwatch.EventTarget(
-            f"{self._name}-{rule}",
-            rule=made.name,
-            target_id=DEPLOYMENTS,
-            arn=function.arn,
-            input=given,
-            dead_letter_config={"arn": letters_arn},
-            opts=ResourceOptions(parent=self, depends_on=[allowed]),
         )

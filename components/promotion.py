@@ -1,9 +1,7 @@
-"""How an approval in dev reaches the hub: as an event, from account to account, into a queue.
+"""How an approval in dev becomes a version of the hub.
 
-dev forwards approvals of its own model versions to the hub's bus, the targets what monitoring finds
-of their endpoints (:mod:`.retraining`), and nothing else can put anything there. The hub keeps
-approvals in an encrypted queue until they are promoted. What cannot be delivered on either side is
-kept in a dead-letter queue with its cause, and raises an alarm.
+dev forwards approvals of its own model versions to the hub's bus (:mod:`.events`). The hub keeps
+them in an encrypted queue until its function has promoted them, which reads dev through a role.
 """
 
 from __future__ import annotations
@@ -12,37 +10,29 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
-import pulumi
 import pulumi_aws as aws
 from pulumi import Input, Output, ResourceOptions
 
 from components import framework_images, iam
 from components.contract import publish
+from components.events import (
+    DETAIL_TYPE,
+    FORWARDER,
+    SOURCE,
+    EventComponent,
+    Forwarder,
+    ForwarderArgs,
+    bus_statements,
+)
 from components.functions import Function, FunctionNetwork
 from components.naming import Names, Placement
 from components.registry import Sharing, group_statements
-
-SOURCE = "aws.sagemaker"
-DETAIL_TYPE = "SageMaker Model Package State Change"
-"""Source: SageMaker developer guide, events that SageMaker AI sends to Amazon EventBridge."""
-
-RETENTION_SECONDS = 14 * 24 * 3600
-"""SQS keeps a message no longer. Source: API reference, SetQueueAttributes."""
 
 MAX_RECEIVES = 5
 """Deliveries of a message before it goes to the dead-letter queue."""
 
 VISIBILITY_SECONDS = 6 * 300
 """Six times a promotion's longest run. Source: Lambda developer guide, SQS event sources."""
-
-JOB_DETAIL_TYPE = "SageMaker Processing Job State Change"
-"""Source: as above."""
-
-FORWARDER = "model-events"
-"""Role by which EventBridge sends dev's approvals to the hub."""
-
-DRIFT_FORWARDER = "drift-events"
-"""Role by which EventBridge sends what a target's monitoring finds to the hub."""
 
 QUEUE, DEAD_LETTERS = "promotions", "promotions-failed"
 """The hub's queues: what is to be promoted, and what could not be."""
@@ -82,56 +72,6 @@ def approvals(placement: Placement) -> dict[str, Any]:
             "ModelPackageGroupName": [{"prefix": dev.name("", "group")}],
         },
     }
-
-
-def hub_bus_arn(placement: Placement) -> str:
-    """The hub's bus, known by its name."""
-    hub = Names.at(placement, "governance")
-    return hub.arn("events", f"event-bus/{hub.name('models')}")
-
-
-def monitored(placement: Placement) -> list[str]:
-    """The environments whose endpoints are monitored: all that models are deployed to."""
-    return [item for item in placement["accounts"] if item not in ("dev", "governance")]
-
-
-def bus_statements(placement: Placement) -> list[iam.Statement]:
-    """Only the forwarders may put events on the hub's bus, each only of its one kind."""
-    drift = {
-        "DriftOf" + target.title().replace("-", ""): Names.at(placement, target)
-        for target in monitored(placement)
-    }
-    return [
-        _sender(placement, "ApprovalsOfDev", Names.at(placement, "dev"), FORWARDER, DETAIL_TYPE),
-        *(
-            _sender(placement, sid, names, DRIFT_FORWARDER, JOB_DETAIL_TYPE)
-            for sid, names in drift.items()
-        ),
-    ]
-
-
-def _sender(
-    placement: Placement, sid: str, names: Names, role: str, detail_type: str
-) -> iam.Statement:
-    only = {
-        "ForAllValues:StringEquals": {
-            "events:source": [SOURCE],
-            "events:detail-type": [detail_type],
-        },
-        # An empty set would satisfy "for all values".
-        "Null": {"events:source": "false", "events:detail-type": "false"},
-    }
-    organization = placement.get("organization_id")
-    if organization:
-        only["StringEquals"] = {"aws:PrincipalOrgID": organization}
-    return iam.only_role(
-        names.root_arn,
-        [names.role_arn(role)],
-        sid=sid,
-        actions=["events:PutEvents"],
-        resources=[hub_bus_arn(placement)],
-        conditions=only,
-    )
 
 
 def promotion_statements(
@@ -261,151 +201,21 @@ def reader_statements(placement: Placement) -> list[iam.Statement]:
     ]
 
 
-def queue_statements(names: Names, queue: str, rule_arns: Sequence[str]) -> list[iam.Statement]:
-    """Messages come from EventBridge's own rules, and by TLS."""
-    arn = names.arn("sqs", queue)
-    return [
-        iam.Statement(
-            sid="EventsOfRules",
-            principals={"Service": ["events.amazonaws.com"]},
-            actions=["sqs:SendMessage"],
-            resources=[arn],
-            conditions={
-                "ArnEquals": {"aws:SourceArn": list(rule_arns)},
-                "StringEquals": {"aws:SourceAccount": names.account_id},
-            },
-        ),
-        iam.Statement(
-            sid="DenyInsecureTransport",
-            effect="Deny",
-            principals="*",
-            actions=["sqs:*"],
-            resources=[arn],
-            conditions={"Bool": {"aws:SecureTransport": "false"}},
-        ),
-    ]
+class ApprovalForwarder(Forwarder):
+    """dev's side: approvals of its versions go to the hub's bus, and promotion may read them."""
 
-
-class Queues(pulumi.ComponentResource):
-    """What both sides have: queues for events, their policies, and alarms."""
-
-    _name: str
-    _names: Names
-    _key: Input[str]
-    _alerts: Input[str]
-
-    def _child(self) -> ResourceOptions:
-        return ResourceOptions(parent=self)
-
-    def _queue(self, purpose: str, rule_arns: Sequence[str], **settings: Any) -> aws.sqs.Queue:
-        queue = aws.sqs.Queue(
-            f"{self._name}-{purpose}",
-            name=self._names.name(purpose, "queue"),
-            kms_master_key_id=self._key,
-            message_retention_seconds=RETENTION_SECONDS,
-            opts=self._child(),
-            **settings,
-        )
-        aws.sqs.QueuePolicy(
-            f"{self._name}-{purpose}",
-            queue_url=queue.url,
-            policy=iam.render(
-                queue_statements(self._names, self._names.name(purpose, "queue"), rule_arns)
-            ),
-            opts=self._child(),
-        )
-        return queue
-
-    def _alarm(self, purpose: str, metric: str, threshold: int, what: str) -> None:
-        aws.cloudwatch.MetricAlarm(
-            f"{self._name}-{purpose}-{metric}",
-            name=self._names.name(f"{purpose}-{metric}"),
-            alarm_description=what,
-            namespace="AWS/SQS",
-            metric_name=metric,
-            dimensions={"QueueName": self._names.name(purpose, "queue")},
-            statistic="Maximum",
-            period=60,
-            evaluation_periods=1,
-            comparison_operator="GreaterThanThreshold",
-            threshold=threshold,
-            treat_missing_data="notBreaching",
-            alarm_actions=[self._alerts],
-            opts=self._child(),
-        )
-
-    def _dead_letters(self, purpose: str, rule_arns: Sequence[str]) -> aws.sqs.Queue:
-        queue = self._queue(purpose, rule_arns)
-        self._alarm(
-            purpose,
-            "ApproximateNumberOfMessagesVisible",
-            0,
-            "Events that could not be handled wait here, each with its cause",
-        )
-        return queue
-
-
-class ApprovalForwarderArgs(TypedDict):
-    """Inputs of :class:`ApprovalForwarder`."""
-
-    placement: Placement
-    """Where it lives: dev."""
-    messages_key_arn: Input[str]
-    """Key of the dead-letter queue."""
-    alerts_topic_arn: Input[str]
-    """Who is told."""
-    boundary_arn: Input[str]
-    """Permissions boundary of the role."""
-
-
-class ApprovalForwarder(Queues):
-    """dev's side: approvals of its versions go to the hub's bus."""
-
-    def __init__(
-        self, name: str, args: ApprovalForwarderArgs, opts: ResourceOptions | None = None
-    ) -> None:
-        super().__init__("mlops:index:ApprovalForwarder", name, dict(args), opts)
+    def __init__(self, name: str, args: ForwarderArgs, opts: ResourceOptions | None = None) -> None:
         placement = args["placement"]
-        self._name, self._names = name, Names.at(placement)
-        self._key, self._alerts = args["messages_key_arn"], args["alerts_topic_arn"]
-        bus = hub_bus_arn(placement)
-        rule_name = self._names.name("approvals", "rule")
-        letters = self._dead_letters(
-            "approvals-undelivered", [self._names.arn("events", f"rule/{rule_name}")]
-        )
-        role = aws.iam.Role(
-            f"{name}-forwarder",
-            name=self._names.role(FORWARDER),
-            assume_role_policy=iam.render(
-                [iam.service_trust("events.amazonaws.com", account_id=self._names.account_id)]
-            ),
-            permissions_boundary=args["boundary_arn"],
-            opts=self._child(),
-        )
-        policy = aws.iam.RolePolicy(
-            f"{name}-forwarder",
-            name="put-events",
-            role=role.name,
-            policy=iam.render(
-                [iam.Statement(sid="ToTheHub", actions=["events:PutEvents"], resources=[bus])]
-            ),
-            opts=self._child(),
-        )
-        rule = aws.cloudwatch.EventRule(
-            f"{name}-approvals",
-            name=rule_name,
+        super().__init__(
+            "mlops:index:ApprovalForwarder",
+            name,
+            args,
+            rule="approvals",
+            key="approvals",
+            role=FORWARDER,
             description="Versions that were approved in dev",
-            event_pattern=json.dumps(approvals(placement)),
-            opts=self._child(),
-        )
-        aws.cloudwatch.EventTarget(
-            f"{name}-hub",
-            rule=rule.name,
-            target_id="hub",
-            arn=bus,
-            role_arn=role.arn,
-            dead_letter_config={"arn": letters.arn},
-            opts=ResourceOptions(parent=self, depends_on=[policy]),
+            pattern=approvals(placement),
+            opts=opts,
         )
         self._reader(placement, args["boundary_arn"])
         self.register_outputs({})
@@ -459,7 +269,7 @@ class PromotionQueueArgs(TypedDict):
     """Owner in the cards of models that name none."""
 
 
-class PromotionQueue(Queues):
+class PromotionQueue(EventComponent):
     """The hub's side: the bus that takes dev's approvals, their queue, and what promotes them."""
 
     queue_arn: Output[str]
@@ -470,11 +280,16 @@ class PromotionQueue(Queues):
     def __init__(
         self, name: str, args: PromotionQueueArgs, opts: ResourceOptions | None = None
     ) -> None:
-        super().__init__("mlops:index:PromotionQueue", name, dict(args), opts)
-        placement = args["placement"]
-        self._name, self._names = name, Names.at(placement)
-        network = args["network"]
-        self._key, self._alerts = network["messages_key_arn"], network["alerts_topic_arn"]
+        placement, network = args["placement"], args["network"]
+        super().__init__(
+            "mlops:index:PromotionQueue",
+            name,
+            args,
+            names=Names.at(placement),
+            key_arn=network["messages_key_arn"],
+            alerts_topic_arn=network["alerts_topic_arn"],
+            opts=opts,
+        )
         bus_name, rule_name = self._names.name("models"), self._names.name("approvals", "rule")
         bus = aws.cloudwatch.EventBus(
             f"{name}-models",
@@ -547,20 +362,8 @@ class PromotionQueue(Queues):
     ) -> Function:
         placement = args["placement"]
         hub, dev = self._names, Names.at(placement, "dev")
-        ledger = aws.dynamodb.Table(
-            f"{self._name}-ledger",
-            name=hub.name(LEDGER),
-            billing_mode="PAY_PER_REQUEST",
-            hash_key="SourceModelPackageArn",
-            attributes=[{"name": "SourceModelPackageArn", "type": "S"}],
-            server_side_encryption={"enabled": True, "kms_key_arn": self._key},
-            point_in_time_recovery={"enabled": True},
-            deletion_protection_enabled=placement["protect"],
-            opts=ResourceOptions(
-                parent=self,
-                protect=placement["protect"],
-                retain_on_delete=placement["protect"],
-            ),
+        ledger = self._table(
+            "ledger", hub.name(LEDGER), {"SourceModelPackageArn": "S"}, protect=placement["protect"]
         )
         by_policy = bool(args["environments"]) and args["sharing"] == "policy"
         policy = iam.document(

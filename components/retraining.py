@@ -11,20 +11,20 @@ import json
 from collections.abc import Sequence
 from typing import Any, TypedDict
 
-import pulumi_aws as aws
 from pulumi import Input, Output, ResourceOptions
 
 from components import iam
-from components.functions import Function, FunctionNetwork
-from components.naming import Names, Placement
-from components.promotion import (
+from components.events import (
     DRIFT_FORWARDER,
     JOB_DETAIL_TYPE,
     SOURCE,
-    Queues,
-    hub_bus_arn,
+    EventComponent,
+    Forwarder,
+    ForwarderArgs,
     monitored,
 )
+from components.functions import Function, FunctionNetwork
+from components.naming import Names, Placement
 
 RETRAINING = "retraining"
 """The function, its role, its table, and the hub's rule."""
@@ -97,66 +97,20 @@ def retraining_statements(
     ]
 
 
-class DriftForwarderArgs(TypedDict):
-    """Inputs of :class:`DriftForwarder`."""
-
-    placement: Placement
-    """Where it lives: a target."""
-    messages_key_arn: Input[str]
-    """Key of the dead-letter queue."""
-    alerts_topic_arn: Input[str]
-    """Who is told."""
-    boundary_arn: Input[str]
-    """Permissions boundary of the role."""
-
-
-class DriftForwarder(Queues):
+class DriftForwarder(Forwarder):
     """A target's side: what its monitoring jobs find goes to the hub's bus."""
 
-    def __init__(
-        self, name: str, args: DriftForwarderArgs, opts: ResourceOptions | None = None
-    ) -> None:
-        super().__init__("mlops:index:DriftForwarder", name, dict(args), opts)
-        placement = args["placement"]
-        self._name, self._names = name, Names.at(placement)
-        self._key, self._alerts = args["messages_key_arn"], args["alerts_topic_arn"]
-        bus, called = hub_bus_arn(placement), self._names.name(DRIFT, "rule")
-        letters = self._dead_letters(
-            f"{DRIFT}-undelivered", [self._names.arn("events", f"rule/{called}")]
-        )
-        role = aws.iam.Role(
-            f"{name}-forwarder",
-            name=self._names.role(DRIFT_FORWARDER),
-            assume_role_policy=iam.render(
-                [iam.service_trust("events.amazonaws.com", account_id=self._names.account_id)]
-            ),
-            permissions_boundary=args["boundary_arn"],
-            opts=self._child(),
-        )
-        policy = aws.iam.RolePolicy(
-            f"{name}-forwarder",
-            name="put-events",
-            role=role.name,
-            policy=iam.render(
-                [iam.Statement(sid="ToTheHub", actions=["events:PutEvents"], resources=[bus])]
-            ),
-            opts=self._child(),
-        )
-        rule = aws.cloudwatch.EventRule(
-            f"{name}-found",
-            name=called,
+    def __init__(self, name: str, args: ForwarderArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__(
+            "mlops:index:DriftForwarder",
+            name,
+            args,
+            rule=DRIFT,
+            key="found",
+            role=DRIFT_FORWARDER,
             description="What monitoring found of endpoints",
-            event_pattern=json.dumps(found([self._names.account_id])),
-            opts=self._child(),
-        )
-        aws.cloudwatch.EventTarget(
-            f"{name}-hub",
-            rule=rule.name,
-            target_id="hub",
-            arn=bus,
-            role_arn=role.arn,
-            dead_letter_config={"arn": letters.arn},
-            opts=ResourceOptions(parent=self, depends_on=[policy]),
+            pattern=found([Names.at(args["placement"]).account_id]),
+            opts=opts,
         )
         self.register_outputs({})
 
@@ -174,7 +128,7 @@ class RetrainingControlArgs(TypedDict):
     """Secrets with the tokens by which workflows at GitHub are started."""
 
 
-class RetrainingControl(Queues):
+class RetrainingControl(EventComponent):
     """The hub's side: the function, what it has started, its rule and its dead letters."""
 
     function_arn: Output[str]
@@ -182,27 +136,24 @@ class RetrainingControl(Queues):
     def __init__(
         self, name: str, args: RetrainingControlArgs, opts: ResourceOptions | None = None
     ) -> None:
-        super().__init__("mlops:index:RetrainingControl", name, dict(args), opts)
         network, placement = args["network"], args["placement"]
-        self._name, self._names = name, Names.at(placement)
-        self._key, self._alerts = network["messages_key_arn"], network["alerts_topic_arn"]
-        names = self._names
+        names = Names.at(placement)
+        super().__init__(
+            "mlops:index:RetrainingControl",
+            name,
+            args,
+            names=names,
+            key_arn=network["messages_key_arn"],
+            alerts_topic_arn=network["alerts_topic_arn"],
+            opts=opts,
+        )
         called = names.name(RETRAINING, "rule")
         letters = self._dead_letters(
             f"{RETRAINING}-failed",
             [names.arn("events", f"rule/{names.name('models')}/{called}")],
         )
-        protect = placement["protect"]
-        table = aws.dynamodb.Table(
-            f"{name}-table",
-            name=names.name(RETRAINING),
-            billing_mode="PAY_PER_REQUEST",
-            hash_key="Project",
-            attributes=[{"name": "Project", "type": "S"}],
-            server_side_encryption={"enabled": True, "kms_key_arn": self._key},
-            point_in_time_recovery={"enabled": True},
-            deletion_protection_enabled=protect,
-            opts=ResourceOptions(parent=self, protect=protect, retain_on_delete=protect),
+        table = self._table(
+            "table", names.name(RETRAINING), {"Project": "S"}, protect=placement["protect"]
         )
         function = Function(
             f"{name}-function",
@@ -229,32 +180,15 @@ class RetrainingControl(Queues):
             self._child(),
         )
         accounts = [placement["accounts"][item] for item in monitored(placement)]
-        rule = aws.cloudwatch.EventRule(
-            f"{name}-found",
-            name=called,
-            event_bus_name=args["bus_name"],
+        self._invoke(
+            "found",
+            function,
+            letters,
+            called=called,
             description="What monitoring found of endpoints in the targets",
-            event_pattern=json.dumps(found(accounts)),
-            opts=self._child(),
-        )
-        allowed = aws.lambda_.Permission(
-            f"{name}-found",
-            statement_id="RuleFound",
-            action="lambda:InvokeFunction",
-            function=function.name,
-            principal="events.amazonaws.com",
-            source_arn=rule.arn,
-            source_account=names.account_id,
-            opts=self._child(),
-        )
-        aws.cloudwatch.EventTarget(
-            f"{name}-found",
-            rule=rule.name,
-            event_bus_name=args["bus_name"],
             target_id=RETRAINING,
-            arn=function.arn,
-            dead_letter_config={"arn": letters.arn},
-            opts=ResourceOptions(parent=self, depends_on=[allowed]),
+            bus_name=args["bus_name"],
+            pattern=found(accounts),
         )
         self.function_arn = function.arn
         self.register_outputs({"function_arn": self.function_arn})

@@ -19,12 +19,12 @@ from pulumi import Input, Output, ResourceOptions
 
 from components import iam
 from components.deployments import BY_HAND, DEPLOYMENTS, caller_alias
+from components.events import RETENTION_SECONDS, queue_statements
 from components.images import make_repository
 from components.naming import Names, Placement, kind_of
 from components.personas import Guards
 from components.projects import batch, features, policies
 from components.projects.pushes import Pushes
-from components.promotion import RETENTION_SECONDS, queue_statements
 from components.registry import Sharing, pull_statements, share_group
 from components.retraining import RETRAINING, STARTER
 from components.storage import BucketSpec, make_bucket, only_key

@@ -12,8 +12,8 @@ import pulumi_aws as aws
 from pulumi import Input, ResourceOptions
 
 from components import iam
+from components.events import EventComponent
 from components.naming import Names, Placement
-from components.promotion import Queues
 
 
 class PushesArgs(TypedDict):
@@ -37,14 +37,20 @@ class PushesArgs(TypedDict):
     """Who is told of a push that started nothing."""
 
 
-class Pushes(Queues):
+class Pushes(EventComponent):
     """A rule for pushes, the role that it starts the pipeline by, and where its failures go."""
 
     def __init__(self, name: str, args: PushesArgs, opts: ResourceOptions | None = None) -> None:
-        super().__init__("mlops:index:ProjectPushes", name, dict(args), opts)
         project, names = args["project"], Names.at(args["placement"], "dev")
-        self._name, self._names = name, names
-        self._key, self._alerts = args["messages_key_arn"], args["alerts_topic_arn"]
+        super().__init__(
+            "mlops:index:ProjectPushes",
+            name,
+            args,
+            names=names,
+            key_arn=args["messages_key_arn"],
+            alerts_topic_arn=args["alerts_topic_arn"],
+            opts=opts,
+        )
         called = names.name(f"{project}-build-pushes")
         letters = self._dead_letters(
             f"{project}-build-undelivered", [names.arn("events", f"rule/{called}")]

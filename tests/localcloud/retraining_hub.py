@@ -9,13 +9,13 @@ import json
 from typing import Any
 
 from components import iam
-from components.naming import Names, Placement
-from components.projects import policies
-from components.promotion import (
+from components.events import (
     DRIFT_FORWARDER,
     bus_statements,
     hub_bus_arn,
 )
+from components.naming import Names, Placement
+from components.projects import policies
 from components.retraining import RETRAINING, STARTER, found, retraining_statements
 from tests.localcloud.emulators import DEV, HUB, ORGANIZATION, REGION, Cloud, trusting
 from tests.localcloud.kit import function_code, zipped

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from components import iam
+from components.events import queue_statements
 from components.projects import batch
-from components.promotion import queue_statements
 from tests.localcloud.emulators import HUB, Cloud, checkout, running
 from tests.localcloud.jobs_world import network
 from tests.localcloud.kit import until

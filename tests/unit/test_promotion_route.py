@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from moto.events.models import EventPattern
 
-from components import iam, promotion
+from components import events, iam, promotion
 from components.naming import Names
 from components.promotion import ApprovalForwarder, PromotionQueue
 from components.registry import Sharing, group_statements
@@ -19,7 +19,7 @@ from tests.unit.conftest import ACCOUNTS, Program, function_network, place
 
 Run = Callable[..., Program]
 HUB, DEV = Names.at(place("governance")), Names.at(place("dev"))
-BUS = promotion.hub_bus_arn(place("governance"))
+BUS = events.hub_bus_arn(place("governance"))
 RULE = HUB.arn("events", "rule/acme-governance-models/acme-governance-approvals")
 
 
@@ -106,9 +106,9 @@ def may_put(
         "aws:PrincipalArn": role,
         "aws:PrincipalOrgID": organization,
         "events:source": ["aws.sagemaker"] if source is None else source,
-        "events:detail-type": [promotion.DETAIL_TYPE] if kind is None else kind,
+        "events:detail-type": [events.DETAIL_TYPE] if kind is None else kind,
     }
-    document = iam.document(statements or promotion.bus_statements(place("governance")))
+    document = iam.document(statements or events.bus_statements(place("governance")))
     allow = {"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}
     return evaluator.evaluate(
         Request(
@@ -145,7 +145,7 @@ def test_only_devs_forwarder_puts_only_approvals_on_the_hubs_bus(
 
 
 def test_without_an_organisation_the_account_and_the_role_decide(evaluator: Evaluator) -> None:
-    statements = promotion.bus_statements(place("governance", organization_id=None))
+    statements = events.bus_statements(place("governance", organization_id=None))
     assert may_put(evaluator, statements=statements)
     other = DEV.role_arn("deployer")
     assert not may_put(evaluator, statements=statements, role=other)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from moto.events.models import EventPattern
 
-from components import promotion, retraining
+from components import events, retraining
 from components.naming import Names
 from components.retraining import DriftForwarder, RetrainingControl
 from localcloud.authorization import Evaluator
@@ -18,7 +18,7 @@ from tests.unit.test_promotion_route import may_put
 
 Run = Callable[..., Program]
 HUB, DEV, PROD = (Names.at(place(name)) for name in ("governance", "dev", "prod"))
-JOB, VERSION = promotion.JOB_DETAIL_TYPE, promotion.DETAIL_TYPE
+JOB, VERSION = events.JOB_DETAIL_TYPE, events.DETAIL_TYPE
 
 
 @pytest.mark.parametrize(
