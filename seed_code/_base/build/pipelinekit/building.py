@@ -275,58 +275,23 @@ class Workbench:
         if modules:
             inputs = {**inputs, "input/modules": self._modules(modules)}
         processor = ScriptProcessor(
-            image_uri=self.image(image, job.instance_types[0], scope),
             command=["python3"],
-            role=self.job_role,
-            instance_count=1,
-            instance_type=instance_type,
-            volume_size_in_gb=job.volume_gb,
-            volume_kms_key=self._volume_key(job),
-            output_kms_key=self.platform.models_key,
-            max_runtime_in_seconds=60 * job.timeout_minutes,
-            network_config=NetworkConfig(
-                enable_network_isolation=name != CONNECTED,
-                subnets=list(self.platform.subnets),
-                security_group_ids=list(self.platform.security_groups),
-                encrypt_inter_container_traffic=True,
+            **self._processor(
+                job,
+                self.image(image, job.instance_types[0], scope),
+                instance_type,
+                {"PYTHONPATH": "/opt/ml/processing/input/modules"} if modules else {},
+                isolated=name != CONNECTED,
             ),
-            tags=[{"Key": key, "Value": value} for key, value in sorted(self._tags.items())],
-            env={"PYTHONPATH": "/opt/ml/processing/input/modules"} if modules else None,
-            sagemaker_session=self.session,
         )
-        step_args = processor.run(
-            code=self.script(script),
-            inputs=[
-                ProcessingInput(
-                    input_name=folder.rpartition("/")[2],
-                    s3_input=ProcessingS3Input(
-                        s3_uri=uri,
-                        local_path=f"/opt/ml/processing/{folder}",
-                        s3_data_type="S3Prefix",
-                        s3_input_mode="File",
-                    ),
-                )
-                for folder, uri in inputs.items()
-            ],
-            outputs=[
-                ProcessingOutput(
-                    output_name=folder,
-                    s3_output=ProcessingS3Output(
-                        s3_uri=self.uri(folder),
-                        local_path=f"/opt/ml/processing/{folder}",
-                        s3_upload_mode="EndOfJob",
-                    ),
-                )
-                for folder in outputs
-            ],
-            arguments=list(arguments) or None,
-        )
-        return ProcessingStep(
+        return self._processing_step(
             name,
-            step_args=step_args,
-            cache_config=self._cache(),
-            retry_policies=self._retries(),
-            property_files=list(property_files),
+            processor,
+            inputs,
+            {folder: folder for folder in outputs},
+            arguments,
+            property_files,
+            code=self.script(script),
         )
 
     def analysis(
@@ -356,24 +321,55 @@ class Workbench:
             property_files: Outputs that conditions read.
         """
         processor = Processor(
-            image_uri=self.image(image, job.instance_types[0]),
-            role=self.job_role,
-            instance_count=1,
-            instance_type=instance_type,
-            volume_size_in_gb=job.volume_gb,
-            volume_kms_key=self._volume_key(job),
-            output_kms_key=self.platform.models_key,
-            max_runtime_in_seconds=60 * job.timeout_minutes,
-            network_config=NetworkConfig(
-                enable_network_isolation=True,
+            **self._processor(
+                job,
+                self.image(image, job.instance_types[0]),
+                instance_type,
+                environment,
+                isolated=True,
+            )
+        )
+        return self._processing_step(name, processor, inputs, outputs, arguments, property_files)
+
+    def _processor(
+        self,
+        job: Job,
+        image: str,
+        instance_type: ParameterString,
+        environment: Mapping[str, str],
+        *,
+        isolated: bool,
+    ) -> dict[str, Any]:
+        return {
+            "image_uri": image,
+            "role": self.job_role,
+            "instance_count": 1,
+            "instance_type": instance_type,
+            "volume_size_in_gb": job.volume_gb,
+            "volume_kms_key": self._volume_key(job),
+            "output_kms_key": self.platform.models_key,
+            "max_runtime_in_seconds": 60 * job.timeout_minutes,
+            "network_config": NetworkConfig(
+                enable_network_isolation=isolated,
                 subnets=list(self.platform.subnets),
                 security_group_ids=list(self.platform.security_groups),
                 encrypt_inter_container_traffic=True,
             ),
-            env=dict(environment) or None,
-            tags=[{"Key": key, "Value": value} for key, value in sorted(self._tags.items())],
-            sagemaker_session=self.session,
-        )
+            "env": dict(environment) or None,
+            "tags": [{"Key": key, "Value": value} for key, value in sorted(self._tags.items())],
+            "sagemaker_session": self.session,
+        }
+
+    def _processing_step(
+        self,
+        name: str,
+        processor: Processor,
+        inputs: Mapping[str, Any],
+        outputs: Mapping[str, str],
+        arguments: Sequence[Any],
+        property_files: Sequence[Any],
+        **code: str,
+    ) -> ProcessingStep:
         step_args = processor.run(
             inputs=[
                 ProcessingInput(
@@ -399,6 +395,7 @@ class Workbench:
                 for output, folder in outputs.items()
             ],
             arguments=list(arguments) or None,
+            **code,
         )
         return ProcessingStep(
             name,
