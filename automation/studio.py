@@ -149,6 +149,7 @@ class Vended(ABC, Generic[S]):
         else:
             self._check(spec)
         make = self._program(spec)
+        self._tell_of_budget(spec)
         if not held:
             run = self._up(spec, lambda: pulumi.export("spec", spec.model_dump(mode="json")))
             if not run.ok:
@@ -171,7 +172,9 @@ class Vended(ABC, Generic[S]):
         held = self.held(name)
         if not held:
             raise self._unknown(name)
-        return self._change(self._read(held), self._read({**held, **changes}))
+        wanted = self._read({**held, **changes})
+        self._tell_of_budget(wanted)
+        return self._change(self._read(held), wanted)
 
     def delete(self, name: str) -> StackRun:
         """Removes one; removed half-way it is removed again by the same call.
@@ -216,6 +219,11 @@ class Vended(ABC, Generic[S]):
         """Makes what there is another."""
         del before
         return self._up(wanted, self._program(wanted))
+
+    def _tell_of_budget(self, spec: S) -> None:
+        """What costs is in dev; the hub only knows of it."""
+        if told := vended.without_budget({"dev": self._dev}, spec.cost_centre):
+            self.tell(told)
 
     @property
     def _hub(self) -> PlatformSettings:

@@ -21,7 +21,7 @@ from automation import bootstrap, policies, stacks
 from automation.projects.spec import SpecError
 from components.catalog import STATE
 from components.naming import in_order
-from components.settings import PROJECT, PlatformSettings
+from components.settings import PROJECT, PlatformSettings, unbudgeted
 
 _SESSION_NAME = 64
 """Characters. Source: AssumeRole in STS's API reference, RoleSessionName."""
@@ -153,6 +153,26 @@ def policy_packs(
         "policy_packs": [str(stacks.PROJECT_DIR / stacks.POLICY_PACK)],
         "policy_pack_configs": [policies.write(stack, configured)],
     }
+
+
+def without_budget(platform: Mapping[str, PlatformSettings], cost_centre: str) -> str:
+    """What to tell who asks for something under a cost centre that no budget counts.
+
+    Args:
+        platform: Environment -> its settings.
+        cost_centre: What is to be tagged with.
+
+    Returns:
+        Empty when each account that keeps budgets has one of the cost centre.
+    """
+    lacking = unbudgeted(platform.values(), cost_centre)
+    if not lacking:
+        return ""
+    files = ", ".join(f"Pulumi.{environment}.yaml" for environment in lacking)
+    return (
+        f"no budget counts the cost centre {cost_centre} in {', '.join(lacking)}: add it to"
+        f" mlops:budget.monthly_usd in {files}, and bring the platform up"
+    )
 
 
 def provider(settings: PlatformSettings, session: str, tags: Mapping[str, str]) -> aws.Provider:

@@ -285,11 +285,13 @@ class AccountBaseline(pulumi.ComponentResource):
             ]
             aws.budgets.Budget(
                 f"{self._name}-{cost_centre}",
-                name=self._names.name(cost_centre),
+                name=self._names.name(cost_centre, "budget"),
                 budget_type="COST",
                 limit_amount=str(limit),
                 limit_unit="USD",
                 time_unit="MONTHLY",
+                # Source: CreateBudget in AWS Budgets' API reference, CostFilters; "user:" is what
+                # tags of one's own begin with in billing.
                 cost_filters=[
                     {"name": "TagKeyValue", "values": [f"user:cost-centre${cost_centre}"]}
                 ],

@@ -91,6 +91,7 @@ class NameTooLongError(ValueError):
 _LIMITS = {
     # Source: the quota page of each service's documentation.
     "bucket": 63,
+    "budget": 100,
     "role": 64,
     "policy": 128,
     "alias": 256,

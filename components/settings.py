@@ -497,11 +497,21 @@ class SecurityServices(Tree):
         return self
 
 
-class Budget(Tree):
-    """Monthly budgets."""
+CostCentre = Annotated[
+    str,
+    _matches(
+        r"[\w .+=/@-]{1,64}",
+        "a cost centre: letters, digits, spaces and .+=/@_-, at most 64 of them, as budgets' names "
+        "have no others",
+    ),
+]
 
-    monthly_usd: dict[str, Annotated[int, Field(gt=0)]] = {}
-    """Cost centre -> US dollars a month."""
+
+class Budget(Tree):
+    """Monthly budgets of the stack's account, each of what bears the tag of its cost centre."""
+
+    monthly_usd: dict[CostCentre, Annotated[int, Field(gt=0)]] = {}
+    """Cost centre, the stack's own and those of projects and users -> US dollars a month."""
     emails: tuple[Email, ...] = Field(default=(), strict=False)
     """Who is told when a budget is passed."""
 
@@ -1008,8 +1018,31 @@ def load_stack(project_dir: Path, stack: str) -> PlatformSettings:
     return parse(stack, values, problems)
 
 
+def unbudgeted(stacks: Iterable[PlatformSettings], cost_centre: str) -> tuple[str, ...]:
+    """The environments whose account keeps budgets, but none of a cost centre.
+
+    A budget counts what its whole account spends, so any stack of the account may have it.
+
+    Args:
+        stacks: All of the platform.
+        cost_centre: What resources are tagged with.
+    """
+    known = list(stacks)
+    kept: dict[str, set[str]] = {}
+    for settings in known:
+        kept.setdefault(settings.account_id, set()).update(settings.budget.monthly_usd)
+    return tuple(
+        settings.environment
+        for settings in known
+        if kept[settings.account_id] and cost_centre not in kept[settings.account_id]
+    )
+
+
 def check_together(stacks: Sequence[PlatformSettings]) -> None:
     """What must hold between stacks: one organisation, prefix and region, and separate networks.
+
+    Where an account keeps budgets, its stacks' own cost centres must have one: a budget of another
+    spelling would count nothing.
 
     Stacks name each other's resources by prefix, account and region (:meth:`Names.at`), so all
     three must be the same to each of them.
@@ -1047,6 +1080,12 @@ def check_together(stacks: Sequence[PlatformSettings]) -> None:
                 f"{', '.join(dropped)}, and shares the account of {owner.environment}, whose stack "
                 "makes an account's services: ask for them there"
             )
+    problems += [
+        f"{keys()['budget']}.monthly_usd: {stack.environment} has no budget of its own cost "
+        f"centre, {stack.tags.cost_centre} ({keys()['tags']}.cost_centre): add it"
+        for stack in stacks
+        if stack.environment in unbudgeted(stacks, stack.tags.cost_centre)
+    ]
     created = [s for s in stacks if isinstance(s.network, CreatedNetwork)]
     for index, one in enumerate(created):
         for two in created[index + 1 :]:

@@ -275,6 +275,10 @@ class Vending:
 
     def _make(self, work: _Work) -> None:
         spec = work.spec
+        reached = {"dev", "governance", *release_targets(spec, self.platform)}
+        there = {name: self.platform[name] for name in in_order(reached)}
+        if told := vended.without_budget(there, spec.cost_centre):
+            self.tell(told)
         known = self._stack(spec.name, nothing)
         self._require_same_host(spec.name, known)
         held = _held(known)

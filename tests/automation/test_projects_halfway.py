@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -90,8 +91,12 @@ def test_what_failed_half_way_is_known_gone_on_with_and_removed(
     assert vend.held("houses") is None
     assert build.held_by_stack("projects", "houses") is None
     monkeypatch.setattr(vending, "program", failing)
-    run = vend.create({**ASKED, "id": IDENTITY})
+    told: list[str] = []
+    run = dataclasses.replace(vend, tell=told.append).create({**ASKED, "id": IDENTITY})
     assert not run.ok
+    assert [line.partition(":")[0] for line in told] == [
+        "no budget counts the cost centre 1 in dev, preprod, prod, governance"
+    ]
     assert vend.held("houses") == read_spec({**ASKED, "id": IDENTITY}).model_dump(mode="json")
     assert build.held_by_stack("projects", "houses") == IDENTITY
     with pytest.raises(VendingError, match="could not be told apart"):

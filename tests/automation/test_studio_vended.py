@@ -19,7 +19,7 @@ from automation.runs import StackRun
 from automation.studio import Domains, DomainSpec, Users, UserSpec
 from automation.vended import VendingError
 from components.naming import ENVIRONMENTS
-from components.settings import load_stack
+from components.settings import Budget, load_stack
 from components.studio import domain_paths, thing_of
 from localcloud.paths import CHECKOUT
 from tests.unit.conftest import Program, run_program
@@ -30,6 +30,9 @@ GROWTH = {
     "finance_owner": "finance", "idle_timeout_minutes": 90,
 }  # fmt: skip
 PLATFORM = {stack: load_stack(CHECKOUT.root, stack) for stack in ENVIRONMENTS}
+PLATFORM["dev"] = PLATFORM["dev"].model_copy(
+    update={"budget": Budget(monthly_usd={"ml-dev": 2000, "ml-growth": 500, "other": 1})}
+)
 DEV, HUB = PLATFORM["dev"].names, PLATFORM["governance"].names
 CONTRACT = {
     "studio/domain-id": "d-own",
@@ -141,6 +144,16 @@ def test_a_user_is_what_the_platform_makes_of_its_own(account: Account) -> None:
     assert value == {
         "id": account.stacks["user-ann"]["id"], "domain": "studio", "persona": "data-scientist"
     }  # fmt: skip
+
+
+def test_whose_cost_no_budget_counts_is_told_before_anything_is_made(account: Account) -> None:
+    users = account.of(Users)
+    assert users.create({**ANN, "cost_centre": "growth"}).ok
+    told = account.did.pop(0)
+    assert told.startswith("no budget counts the cost centre growth in dev: add it to mlops:budget")
+    assert "Pulumi.dev.yaml" in told
+    assert users.update("ann", {"cost_centre": "ml-growth"}).ok
+    assert account.did == ["up user-ann"] * 3, "and not of one that has a budget"
 
 
 def test_in_an_sso_domain_the_directory_knows_the_user(account: Account) -> None:

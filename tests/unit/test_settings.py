@@ -117,6 +117,33 @@ def test_services_of_a_shared_account_are_set_where_they_are_made() -> None:
     settings.check_together([owner, stacks[1]])
 
 
+def test_a_cost_centre_has_a_budget_in_each_account_that_keeps_some() -> None:
+    def stacks(accounts: dict[str, str], **budgets: dict[str, int]) -> list[Any]:
+        given = values(organization={"accounts": accounts})
+        return [
+            settings.parse(
+                name,
+                {
+                    **given,
+                    "network": block(index),
+                    "budget": {"monthly_usd": budgets.get(name, {})},
+                },
+            )
+            for index, name in enumerate(("dev", "preprod"))
+        ]
+
+    kept = stacks(ACCOUNTS, dev={"ml": 1, "growth": 1}, preprod={"ml": 1})
+    settings.check_together(kept)
+    assert settings.unbudgeted(kept, "growth") == ("preprod",)
+    assert settings.unbudgeted(stacks(ACCOUNTS, dev={"ml": 1}), "growth") == ("dev",), (
+        "preprod keeps no budgets"
+    )
+    one = dict.fromkeys(ACCOUNTS, "1" * 12)
+    assert not settings.unbudgeted(stacks(one, dev={"ml": 1}, preprod={"growth": 1}), "growth")
+    with pytest.raises(settings.SettingsError, match=r"mlops:budget\.monthly_usd: dev has no"):
+        settings.check_together(stacks(ACCOUNTS, dev={"m1": 1}, preprod={"ml": 1}))
+
+
 def block(number: int) -> dict[str, Any]:
     return {"mode": "create", "cidr": f"10.{number}.0.0/16"}
 
@@ -216,6 +243,7 @@ def test_what_does_not_fit_together_comes_with_what_is_wrong_alone() -> None:
         ({"retention": {"key_deletion_days": 3}}, "mlops:retention.key_deletion_days", "7"),
         ({"security_services": {"security_hub": True}}, "mlops:securityServices", "config"),
         ({"budget": {"monthly_usd": {"ml": 0}}}, "mlops:budget.monthly_usd.ml", "greater"),
+        ({"budget": {"monthly_usd": {"ml:a": 1}}}, "mlops:budget.monthly_usd.ml:a", "64"),
         ({"personas": {"ml_engineer": ["*"]}}, "mlops:personas.ml_engineer", "one account"),
         ({"projects": {"clone_url": "https://x/"}}, "mlops:projects.clone_url", "{repository}"),
         ({"projects": {"variables": {"a": "b"}}}, "mlops:projects.variables", "capitals"),
