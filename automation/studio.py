@@ -47,7 +47,7 @@ _NETWORK = {
     "data_key_arn": "kms/data/arn",
     "models_key_arn": "kms/models/arn",
     "boundary_arn": "iam/boundary-arn",
-    "pipeline_role_arn": "roles/pipeline-execution/arn",
+    **{f"jobs:{who}": f"roles/{personas.job_role(who)}/arn" for who in personas.PERSONAS},
 }
 
 _TABLES = {"database": "data/database"}
@@ -413,7 +413,9 @@ class Domains(Vended[DomainSpec]):
                     "projects_from_s3": self._dev.self_service.from_s3,
                     "unit": {
                         "domain": spec.name,
-                        "pipeline_role_arn": found["pipeline_role_arn"],
+                        "pipeline_role_arns": {
+                            who: found[f"jobs:{who}"] for who in personas.PERSONAS
+                        },
                     },
                 },
                 pulumi.ResourceOptions(providers=[provider]),

@@ -45,7 +45,7 @@ CONTRACT: Mapping[str, str] = {
     "registry/groups/{group}": "ARN of a model package group (dev, governance)",
     "registry/images/{repository}": "URL of an image repository (governance)",
     "registry/models-bucket": "Bucket of model artifacts (dev, governance)",
-    "roles/{role}/arn": "Role of a persona, of jobs, or of deployed models",
+    "roles/{role}/arn": "Role of a persona, of a persona's jobs, or of deployed models",
     "studio/auth-mode": "How people sign in to Studio, IAM or SSO (dev)",
     "studio/domain-id": "Studio domain (dev)",
     "users/{user}": "What is known of a vended Studio user (governance)",

@@ -12,13 +12,13 @@ from pulumi import Input, Output, ResourceOptions
 from components import iam
 from components.contract import publish
 from components.naming import Names, Placement
-from components.personas import CENTRAL_FEATURES
+from components.personas import CENTRAL_FEATURES, JOB_TAG
 from components.storage import BucketSpec, make_bucket, only_endpoints, only_key
 
 OFFLINE_STORES = "sagemaker_featurestore"
 """Glue's database of all feature groups' offline stores, which SageMaker makes itself."""
 
-EXEMPT_ROLES = ("pipeline-execution", "lake-formation", "feature-store")
+EXEMPT_ROLES = (JOB_TAG, "lake-formation", "feature-store")
 """Roles whose ``Principal`` tag lets them reach the data bucket from outside the endpoints: the
 services that take these roles read and write from networks of their own."""
 

@@ -77,6 +77,14 @@ guards it: queries with their results, and the records of the online store."""
 
 PERSONAS = ("lead-data-scientist", "data-scientist")
 
+LEADS_PIPELINES = "pipeline/lead-data-scientist-*"
+"""Pipelines that may run as the role of the leads' jobs. Who starts or changes a pipeline passes no
+role, so names keep data scientists from those that run on what only leads may use."""
+
+JOB_TAG = "pipeline-execution"
+"""Among an environment's names, the tag ``Principal`` of the roles of jobs, by which buckets know
+what may come from outside the endpoints."""
+
 CENTRAL_FEATURES = "central-features"
 """The feature group that teams share, among an environment's names."""
 
@@ -289,6 +297,50 @@ def launching_statements() -> list[iam.Statement]:
     ]  # fmt: skip
 
 
+def job_role(persona: str) -> str:
+    """What the role of a persona's jobs is called, among an environment's names."""
+    return f"{persona}-pipeline-execution"
+
+
+def pipeline_statements(names: Names, persona: str) -> list[iam.Statement]:
+    """SageMaker pipelines, and the one role that a persona's jobs and pipelines may have.
+
+    Args:
+        names: Of where they are.
+        persona: Whose.
+    """
+    changing = ("sagemaker:CreatePipeline", "sagemaker:UpdatePipeline")
+    leads, every = (names.arn("sagemaker", of) for of in (LEADS_PIPELINES, "pipeline/*"))
+    lead = persona == "lead-data-scientist"
+    apart = (
+        iam.Statement(sid="ChangeLeadsPipelines", actions=changing, resources=[leads])
+        if lead
+        else iam.Statement(
+            sid="DenyLeadsPipelines",
+            effect="Deny",
+            actions=[*changing, "sagemaker:StartPipelineExecution"],
+            resources=[leads],
+        )
+    )
+    return [
+        iam.Statement(
+            sid="RunPipelines",
+            actions=[*(() if lead else changing), "sagemaker:StartPipelineExecution",
+                     "sagemaker:StopPipelineExecution", "sagemaker:DescribePipeline",
+                     "sagemaker:DescribePipelineExecution",
+                     "sagemaker:DescribePipelineDefinitionForExecution"],
+            resources=[every],
+        ),
+        apart,
+        iam.Statement(
+            sid="PassOnlyTheJobRole",
+            actions=["iam:PassRole"],
+            resources=[names.role_arn(job_role(persona))],
+            conditions={"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
+        ),
+    ]  # fmt: skip
+
+
 def persona_statements(
     placement: Placement, persona: str, *, from_s3: bool = False
 ) -> list[iam.Statement]:
@@ -331,14 +383,7 @@ def persona_statements(
             resources=[names.arn("sagemaker", f"{kind}/*") for kind in
                        ("model-package-group", "model-package", "model-card")],
         ),
-        iam.Statement(
-            sid="RunPipelines",
-            actions=["sagemaker:CreatePipeline", "sagemaker:UpdatePipeline",
-                     "sagemaker:StartPipelineExecution", "sagemaker:StopPipelineExecution",
-                     "sagemaker:DescribePipeline", "sagemaker:DescribePipelineExecution",
-                     "sagemaker:DescribePipelineDefinitionForExecution"],
-            resources=[names.arn("sagemaker", "pipeline/*")],
-        ),
+        *pipeline_statements(names, persona),
         iam.Statement(
             # Spaces and their apps, private or shared, are made and changed by their owner.
             sid="OwnSpaces",
@@ -360,12 +405,6 @@ def persona_statements(
                      "sagemaker:DescribeSpace", "sagemaker:DescribeUserProfile"],
             resources=[*studio, names.arn("sagemaker", "domain/*"),
                        names.arn("sagemaker", "user-profile/*")],
-        ),
-        iam.Statement(
-            sid="PassOnlyTheJobRole",
-            actions=["iam:PassRole"],
-            resources=[names.role_arn("pipeline-execution")],
-            conditions={"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
         ),
         iam.Statement(
             sid="UseData",
@@ -453,15 +492,18 @@ def persona_statements(
     return statements
 
 
-def job_statements(placement: Placement) -> list[iam.Statement]:
-    """What the jobs themselves may do: the role that personas pass."""
+def job_statements(placement: Placement, persona: str) -> list[iam.Statement]:
+    """What the jobs themselves may do: the role that a persona passes.
+
+    Personas' jobs differ by the guards, and by the pipelines that they may start.
+    """
     names = Names.at(placement)
     statements = {s.sid: s for s in persona_statements(placement, "data-scientist")}
-    kept = ("Train", "RegisterVersions", "RunPipelines", "UseData", "ReadContract", "WriteLogs",
-            "PassOnlyTheJobRole", "DenyRegisteringApproved", "DenyWaysAround",
-            "DenyApprovalAndProjects")  # fmt: skip
+    kept = ("Train", "RegisterVersions", "UseData", "ReadContract", "WriteLogs",
+            "DenyRegisteringApproved", "DenyWaysAround", "DenyApprovalAndProjects")  # fmt: skip
     return [
         *(statements[sid] for sid in kept),
+        *pipeline_statements(names, persona),
         feature_statement(names, writes=True),
         *job_roles.networking(names, "ecr:GetAuthorizationToken"),
     ]

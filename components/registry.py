@@ -21,6 +21,7 @@ from components.baseline_policies import CRYPTOGRAPHY, key_statements
 from components.contract import publish
 from components.images import PULL, make_repository
 from components.naming import Names, Placement
+from components.personas import JOB_TAG
 from components.storage import BucketSpec, make_bucket, only_endpoints, only_key
 
 # Listing a group's versions is granted on both: AWS's own examples name either as its resource.
@@ -272,7 +273,7 @@ def bucket_statements(
     arn = names.bucket_arn("models")
     in_hub = placement["environment"] == "governance"
     readers = list(environments) if in_hub else ["governance"]
-    exempt = [promotion] if in_hub else [names.role("pipeline-execution"), promotion]
+    exempt = [promotion] if in_hub else [names.role(JOB_TAG), promotion]
     endpoints: list[Input[str]] = [
         own_endpoint,
         *(access["s3_endpoint_id"] for access in environments.values()),

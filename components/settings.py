@@ -738,7 +738,8 @@ class PlatformSettings(Tree):
                 self.names.bucket("access-logs")
                 if self.environment == HUB:
                     self.names.bucket("pulumi-state")
-                self.names.role("lead-data-scientist-execution")
+                if self.environment == "dev":
+                    self.names.role("lead-data-scientist-pipeline-execution")
             except NameTooLongError as error:
                 problems.append(("prefix", str(error)))
         if problems:

@@ -24,12 +24,21 @@ from components.project_templates import LOCATION_TAG, location
 _START_UP = """#!/bin/bash
 # Defaults of the SageMaker Python SDK for this domain: private, encrypted, no telemetry.
 set -eu
+# Jobs of each persona have a role of their own, and no other may be passed.
+job_role={role}
+if grep -qsF '{lead}"' {metadata}; then
+  job_role={leads_role}
+fi
 mkdir -p "$HOME/.config/sagemaker"
-cat > "$HOME/.config/sagemaker/config.yaml" <<'DEFAULTS'
+cat > "$HOME/.config/sagemaker/config.yaml" <<DEFAULTS
 {defaults}
 DEFAULTS
 git config --global init.defaultBranch main
 """
+
+_METADATA = "/opt/ml/metadata/resource-metadata.json"
+"""Where an app finds what it runs as, ``ExecutionRoleArn``.
+Source: SageMaker Python SDK, which looks there for its own role."""
 
 _DEFAULTS = """SchemaVersion: '1.0'
 SageMaker:
@@ -37,7 +46,7 @@ SageMaker:
     Modules:
       TelemetryOptOut: true
   TrainingJob:
-    RoleArn: {role}
+    RoleArn: $job_role
     EnableInterContainerTrafficEncryption: true
     OutputDataConfig: {{KmsKeyId: {output_key}}}
     ResourceConfig: {{VolumeKmsKeyId: {volume_key}}}
@@ -45,14 +54,16 @@ SageMaker:
       Subnets: [{subnets}]
       SecurityGroupIds: [{groups}]
   ProcessingJob:
-    RoleArn: {role}
+    RoleArn: $job_role
     NetworkConfig:
       EnableInterContainerTrafficEncryption: true
       VpcConfig: *vpc
     ProcessingOutputConfig: {{KmsKeyId: {output_key}}}
     ProcessingResources: {{ClusterConfig: {{VolumeKmsKeyId: {volume_key}}}}}
+  Pipeline:
+    RoleArn: $job_role
   Model:
-    ExecutionRoleArn: {role}
+    ExecutionRoleArn: $job_role
     VpcConfig: *vpc
 """
 
@@ -137,8 +148,8 @@ class UnitArgs(TypedDict):
 
     domain: str
     """What its domain is called: part of the names of all that it has of its own."""
-    pipeline_role_arn: Input[str]
-    """Role of the jobs that its personas start: the environment's, which buckets' policies know."""
+    pipeline_role_arns: Mapping[str, Input[str]]
+    """Persona -> role of the jobs that it starts: the environment's, for all domains."""
 
 
 class StudioDomainArgs(TypedDict):
@@ -192,8 +203,8 @@ class StudioDomain(pulumi.ComponentResource):
     url: Output[str]
     execution_role_arns: dict[str, Output[str]]
     """Persona -> execution role."""
-    pipeline_role_arn: Output[str]
-    """Role of the jobs that personas start."""
+    pipeline_role_arns: dict[str, Output[str]]
+    """Persona -> role of the jobs that it starts."""
 
     def __init__(
         self, name: str, args: StudioDomainArgs, opts: ResourceOptions | None = None
@@ -218,7 +229,7 @@ class StudioDomain(pulumi.ComponentResource):
                 "domain_id": self.domain_id,
                 "url": self.url,
                 "execution_role_arns": self.execution_role_arns,
-                "pipeline_role_arn": self.pipeline_role_arn,
+                "pipeline_role_arns": self.pipeline_role_arns,
             }
         )
 
@@ -230,7 +241,11 @@ class StudioDomain(pulumi.ComponentResource):
         return thing_of(self._domain_name, thing)
 
     def _execution_role(
-        self, role: str, statements: Sequence[iam.Statement], instance_types: Sequence[str]
+        self,
+        role: str,
+        statements: Sequence[iam.Statement],
+        persona: str,
+        tag: str | None = None,
     ) -> Output[str]:
         made = aws.iam.Role(
             f"{self._name}-{role}",
@@ -246,7 +261,7 @@ class StudioDomain(pulumi.ComponentResource):
             ),
             permissions_boundary=self._args["boundary_arn"],
             # Bucket policies know the role by this tag.
-            tags={"Principal": self._names.role(role)},
+            tags={"Principal": self._names.role(tag or role)},
             opts=self._child(),
         )
         keys = [self._args[key] for key in ("storage_key_arn", "data_key_arn", "models_key_arn")]
@@ -265,7 +280,7 @@ class StudioDomain(pulumi.ComponentResource):
                         "security_groups": found[1],
                         "volume_key": found[2],
                         "output_keys": [found[3], found[4]],
-                        "instance_types": instance_types,
+                        "instance_types": self._args["instance_types"][persona.replace("-", "_")],
                         "isolate": self._args.get("isolate_containers", False),
                         "vpc": found[5],
                     }
@@ -296,19 +311,26 @@ class StudioDomain(pulumi.ComponentResource):
         return made.arn
 
     def _roles(self) -> None:
-        every_type = sorted({t for types in self._args["instance_types"].values() for t in types})
-        self.pipeline_role_arn = (
-            Output.from_input(self._args["unit"]["pipeline_role_arn"])
-            if "unit" in self._args
-            else self._execution_role(
-                "pipeline-execution", personas.job_statements(self._placement), every_type
-            )
-        )
+        if "unit" in self._args:
+            given = self._args["unit"]["pipeline_role_arns"]
+            self.pipeline_role_arns = {
+                persona: Output.from_input(given[persona]) for persona in personas.PERSONAS
+            }
+        else:
+            self.pipeline_role_arns = {
+                persona: self._execution_role(
+                    personas.job_role(persona),
+                    personas.job_statements(self._placement, persona),
+                    persona,
+                    personas.JOB_TAG,
+                )
+                for persona in personas.PERSONAS
+            }
         self.execution_role_arns = {
             persona: self._execution_role(
                 self._own(f"{persona}-execution"),
                 personas.persona_statements(self._placement, persona, from_s3=self._from_s3),
-                self._args["instance_types"][persona.replace("-", "_")],
+                persona,
             )
             for persona in personas.PERSONAS
         }
@@ -337,7 +359,7 @@ class StudioDomain(pulumi.ComponentResource):
         content = Output.all(
             self._subnets,
             self._groups,
-            self.pipeline_role_arn,
+            self.pipeline_role_arns,
             self._args["storage_key_arn"],
             self._args["data_key_arn"],
         ).apply(
@@ -346,10 +368,13 @@ class StudioDomain(pulumi.ComponentResource):
                     defaults=_DEFAULTS.format(
                         subnets=", ".join(found[0]),
                         groups=", ".join(found[1]),
-                        role=found[2],
                         volume_key=found[3],
                         output_key=found[4],
-                    ).rstrip()
+                    ).rstrip(),
+                    metadata=_METADATA,
+                    role=found[2]["data-scientist"],
+                    lead=self._names.role_arn(self._own("lead-data-scientist-execution")),
+                    leads_role=found[2]["lead-data-scientist"],
                 ).encode()
             ).decode()
         )
@@ -463,5 +488,10 @@ class StudioDomain(pulumi.ComponentResource):
             **{paths[persona]: arn for persona, arn in self.execution_role_arns.items()},
         }
         if not self._of_unit:
-            values["roles/pipeline-execution/arn"] = self.pipeline_role_arn
+            values |= {
+                f"roles/{personas.job_role(persona)}/arn": arn
+                for persona, arn in self.pipeline_role_arns.items()
+            }
+            # Names in the contract stay: repositories made before each persona had its own ask so.
+            values["roles/pipeline-execution/arn"] = self.pipeline_role_arns["data-scientist"]
         publish(self, self._name, self._names, values)

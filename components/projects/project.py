@@ -22,7 +22,7 @@ from components.deployments import BY_HAND, DEPLOYMENTS, caller_alias
 from components.events import RETENTION_SECONDS, queue_statements
 from components.images import make_repository
 from components.naming import Names, Placement, kind_of
-from components.personas import Guards
+from components.personas import JOB_TAG, Guards
 from components.projects import batch, features, policies
 from components.projects.pushes import Pushes
 from components.registry import Sharing, pull_statements, share_group
@@ -469,7 +469,7 @@ class BuildSide(_Side):
             ),
             # SageMaker reads reports for conditions from outside the VPC; the buckets know by this
             # tag who may.
-            {"Principal": names.role("pipeline-execution")},
+            {"Principal": names.role(JOB_TAG)},
         )
         builder = policies.build_statements(
             self.placement, self.project, [keys["data"], keys["models"]]

@@ -9,6 +9,7 @@ import pulumi
 from components.baseline import AccountBaseline
 from components.data_access import DataAccess
 from components.network import Network
+from components.personas import job_role
 from components.promotion import ApprovalForwarder
 from components.registry import ModelRegistry
 from components.settings import AuthMode, PlatformSettings
@@ -83,7 +84,7 @@ def dev(
             "access_log_bucket": baseline.access_log_bucket,
             "boundary_arn": baseline.boundary_arn,
             "reader_role_arns": {
-                "pipeline-execution": studio.pipeline_role_arn,
+                **{job_role(who): arn for who, arn in studio.pipeline_role_arns.items()},
                 **studio.execution_role_arns,
             },
             "administrator_role_arns": [settings.names.role_arn("deployer")],

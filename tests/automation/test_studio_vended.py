@@ -19,6 +19,7 @@ from automation.runs import StackRun
 from automation.studio import Domains, DomainSpec, Users, UserSpec
 from automation.vended import VendingError
 from components.naming import ENVIRONMENTS
+from components.personas import PERSONAS, job_role
 from components.settings import Budget, load_stack
 from components.studio import domain_paths, thing_of
 from localcloud.paths import CHECKOUT
@@ -39,7 +40,7 @@ CONTRACT = {
     "studio/auth-mode": "IAM",
     "roles/data-scientist-execution/arn": DEV.role_arn("data-scientist-execution"),
     "roles/lead-data-scientist-execution/arn": DEV.role_arn("lead-data-scientist-execution"),
-    "roles/pipeline-execution/arn": DEV.role_arn("pipeline-execution"),
+    **{f"roles/{job_role(who)}/arn": DEV.role_arn(job_role(who)) for who in PERSONAS},
     "data/database": "mlops_dev_data",
     "vpc/id": "vpc-1",
     "vpc/private-subnet-ids": "subnet-a,subnet-b",
@@ -307,15 +308,16 @@ def test_a_units_domain_has_its_own_roles_and_touches_nothing_of_the_platforms(
 
 def test_jobs_of_a_unit_run_as_the_role_that_buckets_know(account: Account) -> None:
     account.of(Domains).create(GROWTH)
-    policies = [
-        json.loads(policy.inputs["policy"])
+    policies = {
+        policy.inputs["role"]: json.loads(policy.inputs["policy"])
         for policy in made(account).of("aws:iam/rolePolicy:RolePolicy")
-    ]
-    assert len(policies) == 2
-    for policy in policies:
-        (passed,) = [s for s in policy["Statement"] if s["Sid"] == "PassOnlyTheJobRole"]
+    }
+    assert set(policies) == {DEV.role(f"studio-growth-{who}-execution") for who in PERSONAS}
+    for who in PERSONAS:
+        statements = policies[DEV.role(f"studio-growth-{who}-execution")]["Statement"]
+        (passed,) = [s for s in statements if s["Sid"] == "PassOnlyTheJobRole"]
         assert passed["Resource"] in (
-            DEV.role_arn("pipeline-execution"), [DEV.role_arn("pipeline-execution")]
+            DEV.role_arn(job_role(who)), [DEV.role_arn(job_role(who))]
         )  # fmt: skip
 
 

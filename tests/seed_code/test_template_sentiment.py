@@ -284,7 +284,7 @@ def results(team: TemplateProject, builder: ImageBuilder) -> dict[str, Any]:
     """Of the build repository's notebooks, run in their order."""
     jobs, prefix = team.jobs, team.group.removesuffix(f"-{team.name}")
     for path, value in {
-        "roles/pipeline-execution/arn": jobs.role,
+        "roles/data-scientist-pipeline-execution/arn": jobs.role,
         "kms/data/arn": jobs.key,
     }.items():
         jobs.client("ssm").put_parameter(

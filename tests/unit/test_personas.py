@@ -25,12 +25,15 @@ from tests.unit.data_science import (
 )
 
 NAMES = Names.at(place("dev"))
-SCIENTIST, LEAD, JOBS = (
+SCIENTIST, LEAD, JOBS, LEADS_JOBS = (
     "data-scientist-execution",
     "lead-data-scientist-execution",
-    "pipeline-execution",
+    "data-scientist-pipeline-execution",
+    "lead-data-scientist-pipeline-execution",
 )
-ROLES = (SCIENTIST, LEAD, JOBS)
+ROLES = (SCIENTIST, LEAD, JOBS, LEADS_JOBS)
+JOBS_OF = {SCIENTIST: JOBS, LEAD: LEADS_JOBS, JOBS: JOBS, LEADS_JOBS: LEADS_JOBS}
+"""Role -> the one that it passes."""
 OTHER_KEY = f"arn:aws:kms:{REGION}:{ACCOUNTS['dev']}:key/other"
 
 Context = dict[str, str | list[str]]
@@ -376,7 +379,8 @@ def test_what_each_role_may_do(
         )
     else:
         answers = tuple(roles[role].may(action, resource, context=context) for role in ROLES)
-    assert answers == allowed
+    # Jobs of both personas may the same, but for their instance types and pipelines.
+    assert answers == (*allowed, allowed[2])
 
 
 @pytest.mark.parametrize(
@@ -460,9 +464,11 @@ def test_refusals_outlive_a_grant_that_somebody_adds(sid: str, evaluator: Evalua
 @pytest.mark.parametrize(
     ("passed", "service", "allowed"),
     [
-        ("pipeline-execution", "sagemaker.amazonaws.com", True),
-        ("pipeline-execution", "lambda.amazonaws.com", False),
-        ("pipeline-execution", "ec2.amazonaws.com", False),
+        ("", "sagemaker.amazonaws.com", True),
+        ("", "lambda.amazonaws.com", False),
+        ("", "ec2.amazonaws.com", False),
+        ("the other persona's", "sagemaker.amazonaws.com", False),
+        ("pipeline-execution", "sagemaker.amazonaws.com", False),
         ("data-scientist-execution", "sagemaker.amazonaws.com", False),
         ("lead-data-scientist-execution", "sagemaker.amazonaws.com", False),
         ("deployer", "sagemaker.amazonaws.com", False),
@@ -474,7 +480,62 @@ def test_only_the_job_role_is_passed_and_only_to_sagemaker(
     role: str, passed: str, service: str, allowed: bool, roles: dict[str, Role]
 ) -> None:
     context: Context = {"iam:PassedToService": service}
-    assert roles[role].may("iam:PassRole", NAMES.role_arn(passed), context=context) is allowed
+    own = JOBS_OF[role]
+    other = JOBS if own == LEADS_JOBS else LEADS_JOBS
+    named = {"": own, "the other persona's": other}.get(passed, passed)
+    assert roles[role].may("iam:PassRole", NAMES.role_arn(named), context=context) is allowed
+
+
+@pytest.mark.parametrize(
+    ("role", "allowed"), [(SCIENTIST, False), (LEAD, True), (JOBS, False), (LEADS_JOBS, True)]
+)
+@pytest.mark.parametrize(
+    "action",
+    ["CreateTrainingJob", "CreateProcessingJob", "CreateTransformJob", "CreateEndpointConfig"],
+)
+def test_jobs_and_pipelines_run_on_the_types_of_their_persona(
+    role: str, allowed: bool, action: str, roles: dict[str, Role]
+) -> None:
+    """A pipeline's steps are started as its role, which is that of who made it."""
+    full = f"sagemaker:{action}"
+    # Only leads have it; its disks are local, so it has no key.
+    special: Context = {"sagemaker:InstanceTypes": ["ml.g5.xlarge"]}
+    context = {k: v for k, v in good(full).items() if k != "sagemaker:VolumeKmsKeyArn"} | special
+    decision = roles[role].decision(full, thing(full), context)
+    assert decision.allowed is allowed
+    assert roles[role].may(full, thing(full), context=good(full))
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("action", ["CreatePipeline", "UpdatePipeline", "StartPipelineExecution"])
+def test_a_pipeline_with_the_leads_types_is_the_leads_to_start_and_change(
+    role: str, action: str, roles: dict[str, Role]
+) -> None:
+    """Neither starting nor changing the definition alone passes a role: names keep them apart."""
+    lead = role in (LEAD, LEADS_JOBS)
+
+    def may(name: str) -> bool:
+        return roles[role].may(f"sagemaker:{action}", NAMES.arn("sagemaker", f"pipeline/{name}"))
+
+    assert may("lead-data-scientist-try") is lead
+    # Of a name that others may start, a lead makes none: it would run on the lead's types.
+    assert may("try") is (not lead or action == "StartPipelineExecution")
+
+
+@pytest.mark.parametrize(
+    ("action", "rest"),
+    [
+        ("DeletePipeline", ""),
+        ("AddTags", ""),
+        ("RetryPipelineExecution", "/execution/a"),
+        ("UpdatePipelineExecution", "/execution/a"),
+    ],
+)
+def test_nothing_else_starts_or_changes_a_leads_pipeline(
+    action: str, rest: str, roles: dict[str, Role]
+) -> None:
+    pipeline = NAMES.arn("sagemaker", f"pipeline/lead-data-scientist-try{rest}")
+    assert not roles[SCIENTIST].may(f"sagemaker:{action}", pipeline)
 
 
 def profile(user: str) -> str:

@@ -157,7 +157,7 @@ def test_studio_is_as_the_settings_say(variant: int, on: bool) -> None:
     (domain,) = dev.of("aws:sagemaker/domain:Domain")
     sharing = domain.inputs["defaultUserSettings"]["sharingSettings"]
     assert sharing["notebookOutputOption"] == ("Allowed" if on else "Disabled")
-    for role in ("data-scientist-execution", "pipeline-execution"):
+    for role in ("data-scientist-execution", "lead-data-scientist-pipeline-execution"):
         guards = dev.one("aws:iam/policy:Policy", f"studio-{role}-guards").document()
         assert ("DenyNetwork" in {item["Sid"] for item in guards["Statement"]}) is on
     role = dev.one("aws:iam/role:Role", "studio-studio-user")

@@ -29,7 +29,8 @@ ROLE = "aws:iam/role:Role"
 EXECUTION_ROLES = (
     "acme-dev-data-scientist-execution",
     "acme-dev-lead-data-scientist-execution",
-    "acme-dev-pipeline-execution",
+    "acme-dev-data-scientist-pipeline-execution",
+    "acme-dev-lead-data-scientist-pipeline-execution",
 )
 SIGN_IN = "acme-dev-studio-user"
 
@@ -72,8 +73,10 @@ def test_every_role_is_bounded_and_known_by_its_tag(studio: Program) -> None:
     assert {role.inputs["name"] for role in roles} == {*EXECUTION_ROLES, SIGN_IN}
     for role in roles:
         assert role.inputs["permissionsBoundary"].endswith(":policy/acme-dev-boundary")
-        tags = {} if role.inputs["name"] == SIGN_IN else {"Principal": role.inputs["name"]}
-        assert role.inputs.get("tags", {}) == tags
+        # Jobs of both personas are one to the buckets.
+        known = role.inputs["name"]
+        known = "acme-dev-pipeline-execution" if known.endswith("-pipeline-execution") else known
+        assert role.inputs.get("tags", {}) == ({} if known == SIGN_IN else {"Principal": known})
 
 
 def test_who_comes_by_a_directory_needs_no_role_to_sign_in() -> None:
@@ -162,24 +165,46 @@ def test_users_sign_in_by_the_companys_directory_where_that_is_chosen(studio: Pr
         assert profile.inputs["singleSignOnUserValue"] == profile.inputs["userProfileName"]
 
 
-def run_script(program: Program, app: str, home: Path) -> dict[str, Any]:
-    """Runs an app's start-up script, and gives the SDK's defaults that it wrote."""
+def run_script(program: Program, app: str, home: Path, told: dict[str, str]) -> dict[str, Any]:
+    """Runs an app's start-up script where SageMaker told it something, if anything.
+
+    Returns:
+        The SDK's defaults that it wrote.
+    """
     (script,) = (
         item for item in program.of(SCRIPT) if item.inputs["studioLifecycleConfigAppType"] == app
     )
     content = base64.b64decode(script.inputs["studioLifecycleConfigContent"])
     assert len(script.inputs["studioLifecycleConfigContent"]) <= 16_384  # AWS's limit
+    metadata = home / "resource-metadata.json"
+    if told:
+        metadata.write_text(json.dumps(told))
+    known = b"/opt/ml/metadata/resource-metadata.json"
+    assert known in content
+    content = content.replace(known, str(metadata).encode())
     subprocess.run(
         ["bash"], input=content, check=True, env={"HOME": str(home), "PATH": "/usr/bin:/bin"}
     )
     return yaml.safe_load((home / ".config/sagemaker/config.yaml").read_text())
 
 
+@pytest.mark.parametrize(
+    ("role", "jobs"),
+    [
+        (EXECUTION_ROLES[0], EXECUTION_ROLES[2]),
+        (EXECUTION_ROLES[1], EXECUTION_ROLES[3]),
+        ("", EXECUTION_ROLES[2]),
+        # A unit that is called so.
+        ("acme-dev-studio-growth-lead-data-scientist-execution", EXECUTION_ROLES[2]),
+    ],
+)
 @pytest.mark.parametrize("app", ["JupyterLab", "CodeEditor"])
 def test_apps_start_with_defaults_that_the_guards_accept(
-    app: str, studio: Program, tmp_path: Path
+    app: str, role: str, jobs: str, studio: Program, tmp_path: Path
 ) -> None:
-    defaults = run_script(studio, app, tmp_path)["SageMaker"]
+    arn = f"arn:aws:iam::{place('dev')['account_id']}:role/{role}"
+    told = {"ResourceName": "default", "ExecutionRoleArn": arn} if role else {}
+    defaults = run_script(studio, app, tmp_path, told)["SageMaker"]
     network = {"Subnets": SUBNETS, "SecurityGroupIds": GROUPS}
     training, processing = defaults["TrainingJob"], defaults["ProcessingJob"]
     assert training["VpcConfig"] == network
@@ -196,8 +221,9 @@ def test_apps_start_with_defaults_that_the_guards_accept(
     assert {
         training["RoleArn"].rpartition("/")[2],
         processing["RoleArn"].rpartition("/")[2],
+        defaults["Pipeline"]["RoleArn"].rpartition("/")[2],
         defaults["Model"]["ExecutionRoleArn"].rpartition("/")[2],
-    } == {"acme-dev-pipeline-execution"}
+    } == {jobs}
     assert defaults["PythonSDK"]["Modules"] == {"TelemetryOptOut": True}
 
 
@@ -207,11 +233,18 @@ def test_scripts_belong_to_the_apps_that_run_them(studio: Program) -> None:
 
 
 def test_the_contract_is_published(studio: Program) -> None:
-    paths = {parameter.inputs["name"] for parameter in studio.of("aws:ssm/parameter:Parameter")}
-    assert paths == {
+    values = {
+        parameter.inputs["name"]: parameter.inputs["value"]
+        for parameter in studio.of("aws:ssm/parameter:Parameter")
+    }
+    old = "/acme/dev/roles/pipeline-execution/arn"
+    assert values[old] == values["/acme/dev/roles/data-scientist-pipeline-execution/arn"]
+    assert set(values) == {
         "/acme/dev/studio/auth-mode",
         "/acme/dev/studio/domain-id",
         "/acme/dev/roles/pipeline-execution/arn",
+        "/acme/dev/roles/data-scientist-pipeline-execution/arn",
+        "/acme/dev/roles/lead-data-scientist-pipeline-execution/arn",
         "/acme/dev/roles/data-scientist-execution/arn",
         "/acme/dev/roles/lead-data-scientist-execution/arn",
     }

@@ -1,9 +1,9 @@
 """What the notebooks share: single steps of the pipeline, run as jobs of one's own.
 
 A step runs exactly as the pipeline would run it: its arguments come from the same definition, and
-its script is the same file. Only its role is another: that of people's jobs, which the platform
-publishes. What a step made is remembered beside the notebooks, so that one goes on where another
-has ended.
+its script is the same file. Only its role is another: that of one's persona's jobs, which the
+platform publishes. What a step made is remembered beside the notebooks, so that one goes on where
+another has ended.
 """
 
 from __future__ import annotations
@@ -57,6 +57,16 @@ def own_image() -> str:
     return str(built["uri"])
 
 
+def job_role(caller: str) -> str:
+    """What the role of one's jobs is called: each persona's is its own, and no other may be passed.
+
+    Args:
+        caller: ARN of one's session; whoever is no persona takes the data scientists'.
+    """
+    persona = re.search(r":assumed-role/.*?(lead-data-scientist|data-scientist)-execution/", caller)
+    return f"{persona[1] if persona else 'data-scientist'}-pipeline-execution"
+
+
 class Lab:
     """The project, as a notebook sees it.
 
@@ -86,7 +96,9 @@ class Lab:
         self.feature_records: Any = session.client("sagemaker-featurestore-runtime")
         self._ssm: Any = session.client("ssm")
         self.platform = contract.read_contract(self._ssm, self.project)
-        self.job_role = self.published("roles/pipeline-execution/arn")
+        sts: Any = session.client("sts")
+        caller = str(sts.get_caller_identity()["Arn"])
+        self.job_role = self.published(f"roles/{job_role(caller)}/arn")
         self.id = f"lab-{uuid.uuid4().hex[:8]}"
         built = pipeline.build(self.project, self.platform, self.config, FOLDER)
         execution.upload(self.s3, built.code, self.platform.models_key)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -38,6 +39,16 @@ class LabError(RuntimeError):
     """Something cannot be deployed or measured; the message says why."""
 
 
+def job_role(caller: str) -> str:
+    """What the role of one's jobs is called: each persona's is its own, and no other may be passed.
+
+    Args:
+        caller: ARN of one's session; whoever is no persona takes the data scientists'.
+    """
+    persona = re.search(r":assumed-role/.*?(lead-data-scientist|data-scientist)-execution/", caller)
+    return f"{persona[1] if persona else 'data-scientist'}-pipeline-execution"
+
+
 class Lab:
     """The project in dev, as a notebook sees it."""
 
@@ -52,7 +63,9 @@ class Lab:
         self._runtime: Any = session.client("sagemaker-runtime")
         self._s3: Any = session.client("s3")
         self._ssm: Any = session.client("ssm")
-        self.account = str(session.client("sts").get_caller_identity()["Account"])
+        caller: dict[str, str] = session.client("sts").get_caller_identity()
+        self.account = caller["Account"]
+        self.job_role = self.published(f"roles/{job_role(caller['Arn'])}/arn")
 
     def published(self, path: str) -> str:
         """What the platform publishes under a path, in the development environment."""
@@ -119,7 +132,7 @@ class Lab:
         given = self.container(version)
         self.sagemaker.create_model(
             ModelName=name,
-            ExecutionRoleArn=self.published("roles/pipeline-execution/arn"),
+            ExecutionRoleArn=self.job_role,
             # Of its parts: SageMaker takes a package only once it is approved.
             PrimaryContainer={
                 key: given[key] for key in ("Image", "ModelDataUrl", "Environment") if key in given
@@ -231,7 +244,7 @@ class Lab:
         }
         self.sagemaker.create_processing_job(
             ProcessingJobName=name,
-            RoleArn=self.published("roles/pipeline-execution/arn"),
+            RoleArn=self.job_role,
             AppSpecification={"ImageUri": monitoring.analyzer(self.region)},
             # Source: SageMaker developer guide, container contract inputs of Model Monitor.
             Environment={
