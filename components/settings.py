@@ -684,8 +684,9 @@ class PlatformSettings(Tree):
     projects: Projects = Projects()
     self_service: SelfService = SelfService()
     environments: tuple[Environment, ...] = Field(default=(), strict=False)
-    """Environments that the hub serves: their principals and VPC endpoints are granted. By default
-    all that have an account."""
+    """Environments that the hub serves: their principals and VPC endpoints are granted, and
+    projects are deployed there. What leaves the list loses each project's endpoint with the
+    project's next update. By default all that have an account."""
     policies: dict[str, Any] = {}
     """Rule of the policy pack -> its level, or its options and ``enforcementLevel``, over what
     follows from the other settings; for what is vended, the hub's. docs/policies.md lists them."""

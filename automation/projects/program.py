@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from automation import bootstrap, vended
 from automation.projects import templates
 from automation.projects.spec import MOST_PEOPLE, ProjectSpec, SpecError
-from components.naming import Names, NameTooLongError
+from components.naming import Names, NameTooLongError, kind_of
 from components.projects import batch
 from components.projects.project import (
     CODECOMMIT,
@@ -131,6 +131,20 @@ def reaching(ci: str, provider: str, environment: str) -> dict[str, str]:
     return archive if provider == CODECOMMIT else {"connection": _CONNECTION, **archive}
 
 
+def served(spec: ProjectSpec, platform: Mapping[str, PlatformSettings]) -> tuple[str, ...]:
+    """The environments that a project is deployed to, of those that the hub serves, in order.
+
+    Elsewhere the hub grants nothing: no model could be read there.
+    """
+    return spec.environments(set(platform) & set(platform["governance"].served))
+
+
+def unserved(spec: ProjectSpec, platform: Mapping[str, PlatformSettings]) -> tuple[str, ...]:
+    """The environments that a project asks for and that the hub does not serve, in order."""
+    there = served(spec, platform)
+    return tuple(name for name in spec.environments(platform) if name not in there)
+
+
 def release_targets(spec: ProjectSpec, platform: Mapping[str, PlatformSettings]) -> tuple[str, ...]:
     """The environments that a project is deployed to, in the order of the way.
 
@@ -139,17 +153,28 @@ def release_targets(spec: ProjectSpec, platform: Mapping[str, PlatformSettings])
         platform: Environment -> settings of its stack.
 
     Raises:
-        SpecError: It names environments that the platform does not have, or that it cannot have.
+        SpecError: It names environments that the platform does not have, that the hub does not
+            serve, or that it cannot have.
     """
-    targets, problems = spec.environments(platform), list[str]()
+    targets, problems = served(spec, platform), list[str]()
     for key, named in (("targets", spec.targets), ("without", spec.without)):
         unknown = sorted(set(named) - set(platform))
         if unknown:
             problems.append(
                 f"{key}: the platform has no {', '.join(unknown)}, it has {', '.join(platform)}"
             )
+    # Kinds are what is served of them; what is named by itself is wanted there and nowhere else.
+    if named := [
+        one for one in unserved(spec, platform) if one in spec.targets and one != kind_of(one)
+    ]:
+        problems.append(
+            f"targets: the hub does not serve {', '.join(named)}: add it to mlops:environments of"
+            " governance, or leave it out"
+        )
     if not targets:
-        problems.append("targets: without leaves none of them")
+        problems.append(
+            "targets: without leaves none of them that the hub serves (mlops:environments)"
+        )
     try:
         for target in targets:
             # The longest that a target has of a project: they must fail here, not midway.

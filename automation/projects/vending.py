@@ -24,7 +24,7 @@ from automation import vended
 from automation.projects import lifecycle, models, repositories, templates, upgrades
 from automation.projects.codecommit import hub_archive
 from automation.projects.lifecycle import WAYS, Command, Step
-from automation.projects.program import program, release_targets
+from automation.projects.program import program, release_targets, served, unserved
 from automation.projects.spec import ProjectSpec, SpecError, read_spec
 from automation.runs import StackRun, run_stack
 from automation.vended import VendingError, nothing, policy_packs
@@ -277,6 +277,11 @@ class Vending:
         spec = work.spec
         reached = {"dev", "governance", *release_targets(spec, self.platform)}
         there = {name: self.platform[name] for name in in_order(reached)}
+        if lacking := unserved(spec, self.platform):
+            self.tell(
+                f"{spec.name} is not deployed to {', '.join(lacking)}, which mlops:environments of"
+                " governance leaves out"
+            )
         if told := vended.without_budget(there, spec.cost_centre):
             self.tell(told)
         known = self._stack(spec.name, nothing)
@@ -290,7 +295,13 @@ class Vending:
         repositories.seed(self.git, work.spec, self.hub, self.tell, self._contents.keep)
 
     def _undeploy_left(self, work: _Work, command: Command) -> None:
-        for target in reversed(self._left(work)):
+        left = self._left(work)
+        if work.wanted and left:
+            self.tell(
+                f"{work.name} leaves {', '.join(left)}: what it deployed there is removed,"
+                " endpoints with it"
+            )
+        for target in reversed(left):
             self._undeploy(work.before, target, command)
 
     def _archive(self, work: _Work) -> None:
@@ -464,7 +475,7 @@ class Vending:
                 " more: put the account and the stack file back, take the environment from the"
                 " project (projects update, without), and from the platform after that."
             )
-        staying = work.wanted.environments(self.platform) if work.wanted else ()
+        staying = served(work.wanted, self.platform) if work.wanted else ()
         return [target for target in in_order(before) if target not in staying]
 
     def _undeploy(self, spec: ProjectSpec, target: str, action: str) -> None:

@@ -117,6 +117,7 @@ def test_a_project_is_made_with_the_features_of_its_template(
             placement=dict,
             retention=SimpleNamespace(logs_days=30),
             registry=SimpleNamespace(sharing="policy"),
+            served=("dev", "preprod", "prod"),
         ))
         for name in ("dev", "preprod", "prod", "governance")
     }  # fmt: skip

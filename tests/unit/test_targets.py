@@ -20,7 +20,8 @@ from mlops_policy.model import PRODUCTION_STACKS
 from moto import mock_aws
 
 from automation import bootstrap, cli, stacks
-from automation.projects.program import release_targets
+from automation.projects.lifecycle import Command
+from automation.projects.program import release_targets, unserved
 from automation.projects.spec import SpecError, read_spec
 from automation.projects.vending import Vending, VendingError, _Work
 from components import baseline_policies, deployments, iam, settings
@@ -296,6 +297,25 @@ def test_targets_that_cannot_be_are_told_before_anything_is_made(
         release_targets(read_spec({**ASKED, **asked}), platform)
 
 
+def serving(*environments: str) -> dict[str, settings.PlatformSettings]:
+    platform = {name: settings.parse(name, values()) for name in THERE}
+    hub = settings.parse("governance", values(environments=list(environments)))
+    return {**platform, "governance": hub}
+
+
+def test_a_project_goes_where_the_hub_serves_and_names_what_it_does_not() -> None:
+    platform = serving("dev", "preprod", "prod-eu")
+    spec = read_spec(ASKED)
+    assert release_targets(spec, platform) == ("preprod", "prod-eu")
+    assert unserved(spec, platform) == ("preprod-eu", "prod")
+    assert not unserved(spec, {**platform, "governance": serving()["governance"]})
+    # A kind is what is served of it; what is named by itself is not quietly left out.
+    with pytest.raises(SpecError, match="does not serve preprod-eu: add it to mlops:environments"):
+        release_targets(read_spec({**ASKED, "targets": ["preprod", "preprod-eu"]}), platform)
+    with pytest.raises(SpecError, match="none of them that the hub serves"):
+        release_targets(read_spec({**ASKED, "targets": ["preprod"]}), serving("dev", "prod"))
+
+
 def test_names_too_long_for_a_target_are_told_before_anything_is_made() -> None:
     name = "prod-" + "x" * 12
     accounts = {**ACCOUNTS, name: "7" * 12}
@@ -332,6 +352,23 @@ def test_what_joined_has_nothing_to_take_away_and_what_is_left_out_has() -> None
         # Half-way and once more: what was closed is still to be taken away.
         assert vend._left(fewer) == ["prod-eu"]
         assert vend._left(_Work("house", held)) == WAY
+
+
+def test_what_the_hub_no_longer_serves_is_taken_away_and_told() -> None:
+    held = read_spec(ASKED).model_dump(mode="json")
+    told: list[str] = []
+    with mock_aws():
+        vend = replace(
+            vending_of(THERE, MORE),
+            platform=serving("dev", "preprod", "preprod-eu", "prod"),
+            tell=told.append,
+        )
+        work = _Work("house", held, read_spec(ASKED))
+        assert vend._left(work) == ["prod-eu"]
+        vend._close(work)
+        assert (vend._known("house") or {})["targets"] == ["preprod", "preprod-eu", "prod"]
+        vend._undeploy_left(work, Command.UPDATE)
+        assert told[0].startswith("house leaves prod-eu: what it deployed there is removed")
 
 
 def test_a_target_that_left_the_platform_is_not_forgotten_with_its_endpoint() -> None:
