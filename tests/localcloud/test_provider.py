@@ -21,7 +21,14 @@ from localcloud.provider import crud, schema, shapes, table
 from localcloud.provider.server import Provider, decode, encode
 from tests.localcloud.emulators import DEV, REGION, Cloud, checkout, running
 from tests.localcloud.jobs_world import archive
-from tests.localcloud.provider_samples import MODEL_DATA, SAMPLES
+from tests.localcloud.provider_samples import (
+    ALWAYS_THERE,
+    DELETED_FIRST,
+    MODEL_DATA,
+    NOT_REPLACED,
+    REPLACED,
+    SAMPLES,
+)
 
 ROWS = table.load()
 
@@ -258,14 +265,88 @@ def none(response: Any) -> bool:
 # The samples build on each other, so the tests of one file run in this order.
 
 
+def predecessors(token: str, name: str, inputs: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What a sample is made with before it is replaced by what it declares."""
+    row = ROWS[token]
+    if name in REPLACED:
+        return REPLACED[name]
+    of_type = [sample for made, sample, *_ in SAMPLES if made == token]
+    named = row.name in inputs and row.name in row.replace
+    if not named or name != of_type[0] or set(of_type) & set(REPLACED):
+        return []
+    return [{row.name: f"{inputs[row.name]}-before"}]
+
+
+def replaced(
+    engine: Engine, token: str, name: str, old: tuple[str, Any, Any], declared: dict[str, Any]
+) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """A replacement as the engine carries it out, with what the cloud says before and after."""
+    row, (id_, state, inputs) = ROWS[token], old
+    checked = engine.checked(token, name, declared, inputs)
+    response = engine.diff(token, name, id_, state, inputs, checked)
+    changed = set(crud.changed_properties(inputs, checked))
+    assert set(response.replaces) == changed & set(row.replace) != set()
+    assert all(
+        response.detailedDiff[prop].kind == pb.PropertyDiff.UPDATE_REPLACE
+        for prop in response.replaces
+    )
+    # The new one is checked without the old one's inputs: an automatic name is made anew.
+    wanted = engine.checked(token, name, declared)
+    if response.deleteBeforeReplace or name in DELETED_FIRST:
+        if name in DELETED_FIRST:
+            with pytest.raises(EngineError, match=f"create of {token}"):
+                engine.create(token, name, wanted)
+        engine.delete(token, name, id_, state)
+        assert_gone(engine, token, name, old)
+        new_id, new = engine.create(token, name, wanted)
+    else:
+        new_id, new = engine.create(token, name, wanted)
+        assert engine.read(token, name, id_, state, inputs).id, "the old one went too early"
+        engine.delete(token, name, id_, state)
+        if new_id != id_:
+            assert_gone(engine, token, name, old)
+    found = crud.read(row, new_id, new, engine.provider.session.scope(None))
+    assert found is not None, "what was made instead went with the old one"
+    told = {prop: found[prop] for prop in response.replaces if prop in found and prop in wanted}
+    assert shapes.canonical(told) == shapes.canonical({prop: wanted[prop] for prop in told})
+    return new_id, new, wanted
+
+
+def assert_gone(
+    engine: Engine, token: str, name: str, old: tuple[str, dict[str, Any], dict[str, Any]]
+) -> None:
+    id_, state, inputs = old
+    left = engine.read(token, name, id_, state, inputs)
+    if token in ALWAYS_THERE:
+        found = decode(left.inputs)
+        if "policy" in found:
+            found["policy"] = json.loads(found["policy"]).get("Id")
+        assert {**inputs, **ALWAYS_THERE[token]} == {**inputs, **found}
+    else:
+        assert not left.id, f"{token} {id_} is still there"
+
+
+def test_every_type_with_force_new_inputs_is_replaced() -> None:
+    carried_out = {token for token, name, inputs, _ in SAMPLES if predecessors(token, name, inputs)}
+    forced = {token for token, row in ROWS.items() if row.replace}
+    assert carried_out == forced - set(NOT_REPLACED)
+    assert set(NOT_REPLACED) <= forced
+    assert {*REPLACED, *DELETED_FIRST} <= {name for _, name, *_ in SAMPLES}
+
+
 @pytest.mark.parametrize(("token", "name", "inputs", "change"), SAMPLES, ids=lambda v: str(v)[:60])
 def test_made_read_and_imported_without_a_difference(
     engine: Engine, made: Made, token: str, name: str, inputs: Any, change: Any
 ) -> None:
     row = ROWS[token]
-    wanted = engine.checked(token, name, made.resolve(inputs))
+    first, *following = [
+        made.resolve({**inputs, **other}) for other in [*predecessors(token, name, inputs), {}]
+    ]
+    wanted = engine.checked(token, name, first)
     id_, state = engine.create(token, name, wanted)
     assert id_
+    for declared in following:
+        id_, state, wanted = replaced(engine, token, name, (id_, state, wanted), declared)
     made.things[name] = (token, id_, state, wanted)
 
     assert none(engine.diff(token, name, id_, state, wanted, wanted))
@@ -870,7 +951,7 @@ def test_removed_in_reverse_and_gone_for_good(engine: Engine, made: Made) -> Non
         row = ROWS[token]
         if row.delete is not None and "Put" not in row.delete.operation:
             gone = engine.read(token, name, id_, state, {"x": "y"}).id
-            if "ByDefault" not in token and "DefaultKmsKey" not in token:
+            if token not in ALWAYS_THERE:
                 assert gone == "", f"{token} can still be read"
         engine.delete(token, name, id_, state)
 

@@ -23,8 +23,8 @@ def _logging(params: Props, inputs: Props, scope: Scope) -> None:
 
 
 def _observe(found: Props, answer: Props, scope: Scope) -> None:
-    trail = answer["trailList"][0]
-    found["arn"], found["homeRegion"] = trail["TrailARN"], trail["HomeRegion"]
+    trail = answer["Trail"]
+    found["arn"] = trail["TrailARN"]
     found["enableLogFileValidation"] = trail.get("LogFileValidationEnabled", False)
     status = scope.call("cloudtrail", "GetTrailStatus", {"Name": trail["TrailARN"]})
     found["enableLogging"] = status["IsLogging"]
@@ -36,7 +36,8 @@ ROWS = [
         service="cloudtrail",
         create=Call("CreateTrail", takes=("enableLogging",)),
         id="{arn}",
-        read=Call("DescribeTrails", by={"trailNameList": ["{id}"]}, path="trailList[0]"),
+        # Not DescribeTrails: moto answers it with every trail, whatever it is asked for.
+        read=Call("GetTrail", by={"Name": "{id}"}, path="Trail"),
         update=(
             Call("UpdateTrail"),
             Call(

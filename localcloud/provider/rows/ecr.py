@@ -57,6 +57,10 @@ ROWS = [
         prefix="",
         replace=("name", "encryptionConfigurations"),
         defaults={"imageTagMutability": "MUTABLE"},
+        filled={
+            "encryptionConfigurations": [{"encryptionType": "AES256"}],
+            "imageScanningConfiguration": {"scanOnPush": False},
+        },
         ignored={"forceDelete": "decides whether a delete takes the images along"},
         computed={
             "arn": "repository.repositoryArn",

@@ -105,7 +105,11 @@ ROWS = [
             "xksKeyId": "the local cloud has no external key stores",
         },
         computed={"arn": "KeyMetadata.Arn", "keyId": "KeyMetadata.KeyId"},
-        filled={"keyUsage": "ENCRYPT_DECRYPT", "customerMasterKeySpec": "SYMMETRIC_DEFAULT"},
+        filled={
+            "keyUsage": "ENCRYPT_DECRYPT",
+            "customerMasterKeySpec": "SYMMETRIC_DEFAULT",
+            "policy": None,
+        },
         replace=("keyUsage", "customerMasterKeySpec", "multiRegion", "customKeyStoreId"),
         tags=Tags(
             key="TagKey",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from localcloud.provider.table import Call, Props, Row, Scope, Tags
 
 _ATTRIBUTES = {
@@ -43,6 +45,25 @@ def _topic(found: Props, answer: Props, scope: Scope) -> None:
 def _policy(found: Props, answer: Props, scope: Scope) -> None:
     found["arn"] = answer["Attributes"]["TopicArn"]
     found["policy"] = answer["Attributes"]["Policy"]
+
+
+def _default_policy(params: Props, outputs: Props, scope: Scope) -> None:
+    # A topic always has a policy: without one of its own, the one that it was made with.
+    actions = (
+        "GetTopicAttributes", "SetTopicAttributes", "AddPermission", "RemovePermission",
+        "DeleteTopic", "Subscribe", "ListSubscriptionsByTopic", "Publish",
+    )  # fmt: skip
+    statement = {
+        "Sid": "__default_statement_ID",
+        "Effect": "Allow",
+        "Principal": {"AWS": "*"},
+        "Action": [f"SNS:{action}" for action in actions],
+        "Resource": params["TopicArn"],
+        "Condition": {"StringEquals": {"AWS:SourceOwner": scope.account}},
+    }
+    params["AttributeValue"] = json.dumps(
+        {"Version": "2008-10-17", "Id": "__default_policy_ID", "Statement": [statement]}
+    )
 
 
 def _subscription(found: Props, answer: Props, scope: Scope) -> None:
@@ -87,6 +108,12 @@ ROWS = [
         id="{arn}",
         read=Call("GetTopicAttributes", by=_TOPIC),
         update=(_PUT_POLICY,),
+        delete=Call(
+            "SetTopicAttributes",
+            by=_TOPIC,
+            fixed={"AttributeName": "Policy"},
+            prepare=_default_policy,
+        ),
         observe=_policy,
         replace=("arn",),
         gone=("NotFound", "NotFoundException"),
