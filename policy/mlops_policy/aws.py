@@ -45,6 +45,15 @@ VPC: Final = "aws:ec2/vpc:Vpc"
 VPC_ENDPOINT: Final = "aws:ec2/vpcEndpoint:VpcEndpoint"
 VPC_ENDPOINT_POLICY: Final = "aws:ec2/vpcEndpointPolicy:VpcEndpointPolicy"
 
+JOB_NETWORKS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
+    TRAINING_JOB: (("", ""),),
+    TUNING_JOB: (("trainingJobDefinition", ""), ("trainingJobDefinitions", "")),
+    JOB_DEFINITION: (("", "networkConfig."),),
+    MONITORING_SCHEDULE: (("monitoringScheduleConfig.monitoringJobDefinition", "networkConfig."),),
+}
+"""Type that runs jobs -> (block that may be there several times, where in it the network's settings
+stand)."""
+
 NVME_INSTANCE_TYPES: Final = (
     "ml.*d.*",
     "ml.*dn.*",

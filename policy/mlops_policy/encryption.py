@@ -15,8 +15,11 @@ from mlops_policy.aws import (
     DOMAIN,
     ENDPOINT_CONFIGURATION,
     FEATURE_GROUP,
+    JOB_DEFINITION,
+    JOB_NETWORKS,
     KEY,
     LOG_GROUP,
+    MONITORING_SCHEDULE,
     NOTEBOOK,
     PARAMETER,
     PIPELINE,
@@ -28,13 +31,14 @@ from mlops_policy.aws import (
     TOPIC_POLICY,
     TRAIL,
     TRAINING_JOB,
+    TUNING_JOB,
     document,
     has_nvme,
 )
 from mlops_policy.iam import ANY, CALLER_KEYS
 from mlops_policy.keys import KEY_INPUTS, inputs_of, missing
 from mlops_policy.model import Example, Family, Options, Resource, strings
-from mlops_policy.pipelines import jobs
+from mlops_policy.pipelines import instance_types, jobs
 
 FAMILY = Family("encryption", "Customer keys wherever AWS takes one, and TLS on every way.")
 
@@ -256,11 +260,52 @@ def _pipeline_jobs_key(pipeline: Resource, _options: Options) -> Iterator[str]:
     for job in jobs(pipeline):
         if any(not output.get("KmsKeyId") for output in job.outputs):
             yield f"step {job.name} ({job.kind}) writes results without a customer key"
-        kind = job.cluster.get("InstanceType")
-        # A pipeline parameter stands there as an object: then the type is not known.
-        nvme = isinstance(kind, str) and has_nvme(kind)
-        if job.cluster and not job.cluster.get("VolumeKmsKeyId") and not nvme:
-            yield f"step {job.name} ({job.kind}) has volumes without a customer key"
+        for cluster in job.clusters:
+            # A pipeline parameter stands there as an object: then the type is not known.
+            kinds = instance_types(cluster)
+            nvme = kinds and all(isinstance(kind, str) and has_nvme(kind) for kind in kinds)
+            if not cluster.get("VolumeKmsKeyId") and not nvme:
+                yield f"step {job.name} ({job.kind}) has volumes without a customer key"
+
+
+_TRAFFIC = "enableInterContainerTrafficEncryption"
+
+
+@FAMILY.resource(
+    "job-traffic-encrypted",
+    types=[*JOB_NETWORKS, PIPELINE],
+    severity=Severity.HIGH,
+    title="Jobs encrypt what their containers send to each other.",
+    why="Distributed training sends the data itself from instance to instance, and the roles of "
+    "people and pipelines are refused a job that sends it in the clear.",
+    fix=f"set {_TRAFFIC} to true, where the job's network settings are",
+    bad=[
+        Example(TRAINING_JOB, {_TRAFFIC: False}),
+        Example(TUNING_JOB, {"trainingJobDefinitions": [{_TRAFFIC: True}, {}]}),
+        Example(JOB_DEFINITION, {"networkConfig": {"enableNetworkIsolation": True}}),
+        _train_step(InstanceType="ml.m5.large"),
+    ],
+    good=[
+        Example(TRAINING_JOB, {_TRAFFIC: True}),
+        Example(TUNING_JOB, {"trainingJobDefinition": {_TRAFFIC: True}}),
+        Example(JOB_DEFINITION, {"networkConfig": {_TRAFFIC: True}}),
+        Example(
+            MONITORING_SCHEDULE, {"monitoringScheduleConfig": {"monitoringType": "DataQuality"}}
+        ),
+    ],
+)
+def _job_traffic(resource: Resource, _options: Options) -> Iterator[str]:
+    if resource.type == PIPELINE:
+        for job in jobs(resource):
+            plain = any(not n.get(_TRAFFIC[0].upper() + _TRAFFIC[1:]) for n in job.networks)
+            if job.takes_traffic_encryption and plain:
+                yield f"step {job.name} ({job.kind}) sends data between containers in the clear"
+        return
+    for path, network in JOB_NETWORKS[resource.type]:
+        for block in resource.blocks(path):
+            if not block.get(f"{network}{_TRAFFIC}", False):
+                place = f"{path}.{network}{_TRAFFIC}".lstrip(".")
+                yield f"{place} is not true: its containers talk in the clear"
 
 
 def _rotates(spec: str, usage: str) -> bool:

@@ -12,6 +12,7 @@ from mlops_policy.aws import (
     DOMAIN,
     ENDPOINT_CONFIGURATION,
     JOB_DEFINITION,
+    JOB_NETWORKS,
     MODEL,
     MONITORING_SCHEDULE,
     NOTEBOOK,
@@ -22,7 +23,7 @@ from mlops_policy.aws import (
     USER_PROFILE,
 )
 from mlops_policy.model import PRODUCTION, Example, Family, Options, Resource, integer, strings
-from mlops_policy.pipelines import jobs
+from mlops_policy.pipelines import instance_types, jobs
 from mlops_policy.values import Block
 
 FAMILY = Family(
@@ -122,10 +123,9 @@ def _instance_types(resource: Resource, options: Options) -> Iterator[str]:
 def _instances(resource: Resource) -> Iterator[str]:
     if resource.type == PIPELINE:
         for job in jobs(resource):
-            kind = job.cluster.get("InstanceType")
-            # A pipeline parameter stands there as an object: its value is given at the start.
-            if isinstance(kind, str):
-                yield kind
+            for cluster in job.clusters:
+                # A pipeline parameter stands there as an object: its value is given at the start.
+                yield from (kind for kind in instance_types(cluster) if isinstance(kind, str))
         return
     for path in INSTANCE_TYPES[resource.type]:
         for block in resource.blocks(path):
@@ -197,28 +197,38 @@ def _no_classic(resource: Resource, _options: Options) -> Iterator[str]:
         yield "the web portal of Studio is turned off, which leaves Studio Classic"
 
 
-_ISOLATED: Mapping[str, str] = {
-    MODEL: "",
-    TRAINING_JOB: "",
-    JOB_DEFINITION: "networkConfig",
-    MONITORING_SCHEDULE: "monitoringScheduleConfig.monitoringJobDefinition.networkConfig",
-}
+_ISOLATED: Mapping[str, tuple[tuple[str, str], ...]] = {MODEL: (("", ""),), **JOB_NETWORKS}
 
 
 @FAMILY.resource(
     "network-isolation",
-    types=_ISOLATED,
+    types=[*_ISOLATED, PIPELINE],
     severity=Severity.HIGH,
     title="Models and jobs run with network isolation.",
     why="Code in a model artifact can then neither fetch nor send anything.",
-    fix="set enableNetworkIsolation to true",
-    bad=[Example(MODEL, {"enableNetworkIsolation": False}), Example(MODEL)],
-    good=[Example(MODEL, {"enableNetworkIsolation": True})],
+    fix="set enableNetworkIsolation to true, where the job's network settings are",
+    bad=[
+        Example(MODEL, {"enableNetworkIsolation": False}),
+        Example(MODEL),
+        Example(JOB_DEFINITION),
+        Example(TUNING_JOB, {"trainingJobDefinition": {}}),
+    ],
+    good=[
+        Example(MODEL, {"enableNetworkIsolation": True}),
+        Example(JOB_DEFINITION, {"networkConfig": {"enableNetworkIsolation": True}}),
+    ],
 )
 def _network_isolation(resource: Resource, _options: Options) -> Iterator[str]:
-    blocks: list[Block] = resource.blocks(_ISOLATED[resource.type])
-    if any(not block.get("enableNetworkIsolation", False) for block in blocks):
-        yield "its containers can use the network"
+    if resource.type == PIPELINE:
+        for job in jobs(resource):
+            open_ = any(not network.get("EnableNetworkIsolation") for network in job.networks)
+            if job.takes_isolation and open_:
+                yield f"the containers of step {job.name} ({job.kind}) can use the network"
+        return
+    for path, network in _ISOLATED[resource.type]:
+        blocks: list[Block] = resource.blocks(path)
+        if any(not block.get(f"{network}enableNetworkIsolation", False) for block in blocks):
+            yield "its containers can use the network"
 
 
 @FAMILY.resource(

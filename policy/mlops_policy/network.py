@@ -13,6 +13,7 @@ from mlops_policy.aws import (
     DOMAIN,
     FUNCTION,
     JOB_DEFINITION,
+    JOB_NETWORKS,
     MODEL,
     MONITORING_SCHEDULE,
     NOTEBOOK,
@@ -68,12 +69,10 @@ def _studio_auth_mode(domain: Resource, options: Options) -> Iterator[str]:
 
 VPC_BLOCKS: Mapping[str, tuple[tuple[str, str], ...]] = {
     MODEL: (("", "vpcConfig"),),
-    TRAINING_JOB: (("", "vpcConfig"),),
-    TUNING_JOB: (("trainingJobDefinition", "vpcConfig"), ("trainingJobDefinitions", "vpcConfig")),
-    JOB_DEFINITION: (("", "networkConfig.vpcConfig"),),
-    MONITORING_SCHEDULE: (
-        ("monitoringScheduleConfig.monitoringJobDefinition", "networkConfig.vpcConfig"),
-    ),
+    **{
+        type_: tuple((block, f"{network}vpcConfig") for block, network in places)
+        for type_, places in JOB_NETWORKS.items()
+    },
     FUNCTION: (("", "vpcConfig"),),
     CODEBUILD: (("", "vpcConfig"),),
     NOTEBOOK: (("", "subnetId"),),
@@ -113,7 +112,8 @@ def _workloads_in_vpc(workload: Resource, _options: Options) -> Iterator[str]:
     severity=Severity.CRITICAL,
     title="The jobs of a SageMaker pipeline run in a VPC.",
     why="Each step starts a job of its own; one without network settings runs outside of the VPC.",
-    fix="give the step a NetworkConfig (processing) or VpcConfig (training, tuning, models)",
+    fix="give the step a VpcConfig: training, tuning and models have it themselves, processing in "
+    "its NetworkConfig, AutoML in its SecurityConfig",
     bad=[
         Example(
             PIPELINE,
@@ -145,7 +145,7 @@ def _workloads_in_vpc(workload: Resource, _options: Options) -> Iterator[str]:
 )
 def _pipeline_jobs_in_vpc(pipeline: Resource, _options: Options) -> Iterator[str]:
     for job in jobs(pipeline):
-        if job.takes_vpc and not job.vpc:
+        if job.takes_vpc and not all(network.get("VpcConfig") for network in job.networks):
             yield f"step {job.name} ({job.kind}) runs outside of a VPC"
 
 
