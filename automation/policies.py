@@ -24,12 +24,9 @@ _LEVEL = "enforcementLevel"
 _ALWAYS = "system"
 """The type of Studio's own small apps, which costs nothing and is in nobody's list."""
 
-_EXEMPT: Mapping[str, Sequence[str]] = {"data-buckets-vpc-only": ("*-jobs",)}
-"""Rule -> names of what the platform makes and the rule leaves alone, beside what settings exempt.
-
-A project's bucket of batch predictions: who delivers its input is not of the platform and may be
-outside of its networks, and SageMaker's pipelines read verdicts from a network of their own.
-"""
+_INBOXES = ("*-jobs-*/input/*",)
+"""What may be put from outside of the networks: input of batch predictions, whose deliverers are
+not of the platform."""
 
 
 def configuration(
@@ -51,15 +48,13 @@ def configuration(
         types |= {*allowed.lead_data_scientist, *allowed.data_scientist}
     made: dict[str, Any] = {
         "allowed-regions": {"regions": sorted({one.region for one in loaded})},
+        "data-buckets-vpc-only": {"inboxes": list(_INBOXES)},
         "instance-types": {"types": sorted(types)},
     }
     check(loaded[-1])
     for rule, given in loaded[-1].policies.items():
         options = {_LEVEL: given} if isinstance(given, str) else dict(given)
         made[rule] = {**made.get(rule, {}), **options}
-    for rule, names in _EXEMPT.items():
-        options = made.setdefault(rule, {})
-        options["exempt"] = [*names, *options.get("exempt", [])]
     return made
 
 

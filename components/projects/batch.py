@@ -16,10 +16,15 @@ from components import iam
 from components.baseline_policies import model_execution_statements
 from components.naming import Names, Placement
 from components.personas import Guards, guard_statements, key_use
+from components.storage import only_key
 
 MODEL, PIPELINE, SCHEDULE = "model-execution-{}", "{}-batch", "{}-schedule"
+DEPLOY = "{}-deploy"
 """The roles; the first one begins as the platform's own of deployed models does, by which the hub
 knows who may read its artifacts."""
+
+INPUT = "input"
+"""The folder of the bucket that files are delivered to."""
 
 MISSED = "{}-missed"
 """The queue of events that could not start the pipeline."""
@@ -55,6 +60,52 @@ def _bucket_arn(names: Names, project: str) -> str:
 
 def _below(names: Names, project: str, *prefixes: str) -> list[str]:
     return [f"{_bucket_arn(names, project)}/{prefix}/*" for prefix in prefixes]
+
+
+def bucket_statements(
+    names: Names, project: str, key_arn: Input[str], endpoint_id: Input[str]
+) -> list[iam.Statement]:
+    """The bucket's policy: the data key, and the account's S3 endpoint for all but deliveries.
+
+    Who delivers may be outside of the platform's networks, so ``input/`` takes files from anywhere;
+    nothing can be read from there, nor written anywhere else. Exceptions are the roles that have to
+    be outside: SageMaker's pipelines read the verdicts of jobs from a network of their own, and the
+    deploy role comes from the hub or from GitHub's runners.
+
+    Args:
+        names: Where.
+        project: The project's name.
+        key_arn: The data key.
+        endpoint_id: The S3 endpoint of the VPC that the jobs run in.
+    """
+    arn = _bucket_arn(names, project)
+    outside = [
+        names.role_arn(PIPELINE.format(project)),
+        names.role_arn(DEPLOY.format(project)),
+    ]
+
+    def deny(sid: str, actions: Sequence[str], *more: str, **where: Sequence[str]) -> iam.Statement:
+        return iam.Statement(
+            sid=sid,
+            effect="Deny",
+            principals="*",
+            actions=actions,
+            conditions={
+                "StringNotEquals": {"aws:sourceVpce": [endpoint_id]},
+                "ArnNotEquals": {"aws:PrincipalArn": [*outside, *more]},
+                "Bool": {"aws:ViaAWSService": "false"},
+            },
+            **where,
+        )
+
+    return [
+        deny("DenyReadNoVPC", ["s3:GetObject", "s3:GetObjectVersion"], resources=[f"{arn}/*"]),
+        deny("DenyWriteNoVPC", ["s3:PutObject"], not_resources=[f"{arn}/{INPUT}/*"]),
+        # Deployer and preview read the bucket's state from outside the networks, and no object.
+        deny("DenyListNoVPC", ["s3:ListBucket"], names.role_arn("deployer"),
+             names.role_arn("preview"), resources=[arn]),
+        *only_key(arn, key_arn),
+    ]  # fmt: skip
 
 
 def _pipeline_arn(names: Names, project: str) -> str:

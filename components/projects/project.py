@@ -27,7 +27,7 @@ from components.projects import batch, features, policies
 from components.projects.pushes import Pushes
 from components.registry import Sharing, pull_statements, share_group
 from components.retraining import RETRAINING, STARTER
-from components.storage import BucketSpec, make_bucket, only_key
+from components.storage import BucketSpec, make_bucket
 
 IMAGE = "aws/codebuild/amazonlinux2023-x86_64-standard:5.0"
 """Image of builds. Source: CodeBuild user guide, Docker images provided by CodeBuild."""
@@ -67,6 +67,8 @@ class EnvironmentContract(TypedDict):
     """Security groups of workloads."""
     vpc_id: str
     """The VPC."""
+    s3_endpoint_id: str
+    """The VPC's endpoint of S3."""
     key_arns: Mapping[str, str]
     """Purpose -> key."""
     boundary_arn: str
@@ -822,7 +824,9 @@ class TargetSide(_Side):
             BucketSpec(
                 name=name,
                 arn=f"arn:{self.names.partition}:s3:::{name}",
-                statements=only_key(f"arn:{self.names.partition}:s3:::{name}", keys["data"]),
+                statements=batch.bucket_statements(
+                    self.names, self.project, keys["data"], contract["s3_endpoint_id"]
+                ),
                 key_arn=keys["data"],
                 log_bucket=contract["access_log_bucket"],
                 retain=True,

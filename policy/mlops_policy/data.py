@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
 from pulumi_policy import Severity
@@ -252,13 +253,16 @@ def _acl_private(resource: Resource, _options: Options) -> Iterator[str]:
 _DATA_BUCKETS = ("*-data", "*-models", "*-artifacts", "*-features", "*-jobs", "*-jobs-*")
 
 
+_OF_OBJECTS = ("s3:GetObject", "s3:GetObjectVersion", "s3:PutObject")
+
+
 def _deny_outside(**condition: Any) -> str:
     return document(
         {
             "Sid": "DenyNoVPC",
             "Effect": "Deny",
             "Principal": "*",
-            "Action": ["s3:GetObject", "s3:PutObject", "s3:ListBucket"],
+            "Action": [*_OF_OBJECTS, "s3:ListBucket"],
             "Resource": ["arn:aws:s3:::acme-data", "arn:aws:s3:::acme-data/*"],
             "Condition": condition,
         }
@@ -271,8 +275,8 @@ def _deny_outside(**condition: Any) -> str:
     severity=Severity.CRITICAL,
     title="Data buckets refuse requests that do not come through a VPC endpoint.",
     why="Stolen credentials are of no use outside of the VPC, to administrators neither.",
-    fix="add a bucket policy that denies s3:GetObject and s3:PutObject on all objects to everybody "
-    "unless aws:sourceVpce is one of the company's endpoints; exceptions are made by "
+    fix=f"add a bucket policy that denies {listed(_OF_OBJECTS)} on all objects to everybody unless "
+    " aws:sourceVpce is one of the company's endpoints; exceptions are made by "
     "aws:PrincipalTag/…, aws:PrincipalArn, aws:ViaAWSService and aws:PrincipalIsAWSService alone",
     bad=[
         [_BUCKET],
@@ -317,7 +321,12 @@ def _deny_outside(**condition: Any) -> str:
         [Example(BUCKET, {"bucket": "acme-logs"}, "logs")],
     ],
     options={
-        "buckets": strings("Names (patterns with `*`) of buckets that hold data.", _DATA_BUCKETS)
+        "buckets": strings("Names (patterns with `*`) of buckets that hold data.", _DATA_BUCKETS),
+        "inboxes": strings(
+            "What may be put from anywhere, as bucket/key (patterns with `*`): a denial of "
+            "`s3:PutObject` may have it as its `NotResource`.",
+            (),
+        ),
     },
 )
 def _data_buckets(bucket: Resource, stack: Stack, options: Options) -> Iterator[str]:
@@ -338,7 +347,7 @@ def _data_buckets(bucket: Resource, stack: Stack, options: Options) -> Iterator[
         objects = [f"arn:{partition}:s3:::{name}/{iam.ANY}" for partition in iam.PARTITIONS]
         allowed = [
             action
-            for action in ("s3:GetObject", "s3:PutObject")
+            for action in _OF_OBJECTS
             if not any(
                 iam.fits(pattern, arn)
                 for statement in denied
@@ -346,12 +355,27 @@ def _data_buckets(bucket: Resource, stack: Stack, options: Options) -> Iterator[
                 for pattern in statement.resources
                 for arn in objects
             )
+            and not (
+                action == "s3:PutObject"
+                and any(
+                    statement.covers(action) and _all_but(statement, options["inboxes"])
+                    for statement in denied
+                )
+            )
         ]
         if allowed:
             yield (
                 f"its bucket policy {policy.name} does not deny {listed(allowed)} on all objects "
                 f"of {name} from outside the VPC"
             )
+
+
+def _all_but(statement: iam.Statement, inboxes: list[str]) -> bool:
+    """Whether it speaks of everything but objects of inboxes."""
+    left_out = [name.rpartition(":::")[2] for name in statement.not_resources]
+    return bool(left_out) and all(
+        any(fnmatchcase(name, inbox) for inbox in inboxes) for name in left_out
+    )
 
 
 _WAYS_IN = ("aws:sourcevpce", "aws:sourcevpc")

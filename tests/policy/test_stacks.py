@@ -214,7 +214,7 @@ def kept_inside(*statements: dict[str, Any], name: str = "acme-data") -> list[Ex
     whole = {
         "Effect": "Deny",
         "Principal": "*",
-        "Action": ["s3:GetObject", "s3:PutObject"],
+        "Action": ["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject"],
         "Resource": f"{DATA}/*",
         "Condition": OUTSIDE,
     }
@@ -239,7 +239,8 @@ def kept_inside(*statements: dict[str, Any], name: str = "acme-data") -> list[Ex
         {"Resource": f"{DATA}/??*"},
         {"Resource": DATA},
         {"Action": "s3:GetObject"},
-        {"Action": ["s3:GetObject", "s3:PutObjectTagging"]},
+        {"Action": ["s3:GetObject", "s3:PutObject"]},
+        {"Action": ["s3:GetObject*", "s3:PutObjectTagging"]},
         {"Principal": {"AWS": "arn:aws:iam::111122223333:root"}},
         {"Condition": {}},
         {"Condition": {"StringNotLike": {"aws:sourceVpce": "*"}}},
@@ -283,7 +284,7 @@ def test_a_denial_that_leaves_a_way_in_is_refused(changed: dict[str, Any], previ
     [
         [{}],
         [{"Action": "s3:*", "Resource": "*"}],
-        [{"Action": "s3:GetObject"}, {"Action": "s3:Put*"}],
+        [{"Action": "s3:GetObject*"}, {"Action": "s3:Put*"}],
         [{"Resource": "arn:aws-cn:s3:::acme-data*"}],
         [{"Condition": {"StringNotEqualsIfExists": {"aws:SourceVpc": "vpc-1"}}}],
         [
@@ -303,6 +304,31 @@ def test_a_denial_that_leaves_a_way_in_is_refused(changed: dict[str, Any], previ
 )
 def test_a_denial_with_exceptions_by_name_is_accepted(statements: list[dict[str, Any]]) -> None:
     assert run(stack_rule("data-buckets-vpc-only"), kept_inside(*statements)).violations == []
+
+
+@pytest.mark.parametrize(
+    ("left_out", "inboxes", "accepted"),
+    [
+        ([f"{DATA}/inbox/*"], ["*-data/inbox/*"], True),
+        ([f"{DATA}/inbox/*", f"{DATA}/mail/*"], ["*-data/inbox/*"], False),
+        ([f"{DATA}/inbox/*"], [], False),
+        ([f"{DATA}/inbox/*"], ["other-*/inbox/*"], False),
+        ([f"{DATA}/*"], ["*-data/inbox/*"], False),
+    ],
+)
+def test_an_inbox_takes_objects_from_anywhere_and_gives_none(
+    left_out: list[str], inboxes: list[str], *, accepted: bool
+) -> None:
+    def stack(*reads: str) -> list[Example]:
+        writes = {"Action": "s3:PutObject", "Resource": [], "NotResource": left_out}
+        return kept_inside({"Action": reads}, writes)
+
+    config, rule = {"inboxes": inboxes}, stack_rule("data-buckets-vpc-only")
+    all_reads = ("s3:GetObject", "s3:GetObjectVersion")
+    assert (run(rule, stack(*all_reads), config=config).violations == []) is accepted
+    assert run(rule, stack("s3:GetObject"), config=config).violations
+    as_reads = kept_inside({"Action": "s3:*", "Resource": [], "NotResource": left_out})
+    assert run(rule, as_reads, config=config).violations
 
 
 @pytest.mark.parametrize("golden", ["data-access", "registry-dev", "registry-governance"])

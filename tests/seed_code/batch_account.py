@@ -14,7 +14,10 @@ from tests.localcloud.jobs_world import TRUST
 
 
 def make_bucket(cloud: Cloud, names: Names, project: str, key: str) -> str:
-    """The project's bucket under a key, whose events go to EventBridge; its name."""
+    """The project's bucket under a key, whose events go to EventBridge; its name.
+
+    Its policy is what vending gives it, with the one S3 endpoint that the account has.
+    """
     s3, bucket = cloud.client("s3", names.account_id), batch.bucket_name(names, project)
     s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
     rule = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}
@@ -27,6 +30,13 @@ def make_bucket(cloud: Cloud, names: Names, project: str, key: str) -> str:
     s3.put_bucket_notification_configuration(
         Bucket=bucket, NotificationConfiguration={"EventBridgeConfiguration": {}}
     )
+    [endpoint] = [
+        item["VpcEndpointId"]
+        for item in cloud.client("ec2", names.account_id).describe_vpc_endpoints()["VpcEndpoints"]
+        if item["ServiceName"].endswith(".s3")
+    ]
+    statements = batch.bucket_statements(names, project, key, endpoint)
+    s3.put_bucket_policy(Bucket=bucket, Policy=iam.render(statements))
     return bucket
 
 

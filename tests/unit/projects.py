@@ -28,6 +28,7 @@ def contract(environment: str) -> EnvironmentContract:
         subnet_ids=SUBNETS,
         security_group_ids=GROUPS,
         vpc_id="vpc-1",
+        s3_endpoint_id=f"vpce-{environment}-s3",
         key_arns={
             purpose: key(environment, purpose)
             for purpose in ("data", "logs", "messages", "models", "storage")

@@ -263,15 +263,13 @@ def test_the_packs_configuration_follows_from_the_settings() -> None:
     assert "ml.c5.large" in both["instance-types"]["types"]
 
 
-def test_what_settings_exempt_comes_beside_what_the_platform_exempts() -> None:
-    rule = "data-buckets-vpc-only"
-    assert policies.configuration([of_stack()])[rule] == {"exempt": ["*-jobs"]}
+def test_what_settings_say_of_a_rule_comes_beside_what_the_platform_says() -> None:
+    rule, inboxes = "data-buckets-vpc-only", {"inboxes": ["*-jobs-*/input/*"]}
+    assert policies.configuration([of_stack()])[rule] == inboxes
     more = of_stack(policies={rule: {"exempt": ["scratch-*"]}})
-    assert policies.configuration([more])[rule] == {"exempt": ["*-jobs", "scratch-*"]}
+    assert policies.configuration([more])[rule] == {**inboxes, "exempt": ["scratch-*"]}
     level = of_stack(policies={rule: "advisory"})
-    assert policies.configuration([level])[rule] == {
-        "enforcementLevel": "advisory", "exempt": ["*-jobs"],
-    }  # fmt: skip
+    assert policies.configuration([level])[rule] == {**inboxes, "enforcementLevel": "advisory"}
 
 
 def test_what_is_said_of_a_rule_goes_over_what_follows() -> None:
@@ -287,7 +285,7 @@ def test_what_is_said_of_a_rule_goes_over_what_follows() -> None:
         "allowed-regions": {"regions": ["eu-west-1"], "exempt": ["replica-*"]},
         "instance-types": {"types": ["ml.*"], "enforcementLevel": "advisory"},
         "required-tags": {"enforcementLevel": "disabled"},
-        "data-buckets-vpc-only": {"exempt": ["*-jobs"]},
+        "data-buckets-vpc-only": {"inboxes": ["*-jobs-*/input/*"]},
     }
 
 

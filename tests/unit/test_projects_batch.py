@@ -6,13 +6,18 @@ import json
 from typing import Any
 
 import pytest
+from mlops_policy.aws import BUCKET, BUCKET_POLICY
 from mlops_policy.model import Example
+from mlops_policy.registry import RULES
 
+from automation import policies
 from components import iam
 from components.naming import Names
 from components.projects import batch
 from components.registry import group_statements
+from components.settings import load_stack
 from localcloud.authorization import Evaluator
+from localcloud.paths import CHECKOUT
 from tests.policy import harness
 from tests.unit.conftest import ACCOUNTS, Program, place
 from tests.unit.data_science import Role, role_policies, session
@@ -63,6 +68,73 @@ def test_no_rule_of_the_policy_pack_is_violated(made: Program) -> None:
     )
     assert not violations, "\n".join(violations)
     assert count > 30
+
+
+def test_the_bucket_is_open_for_deliveries_alone(made: Program) -> None:
+    """By the pack's rule on data buckets, told as the platform tells it."""
+    [rule] = [rule for rule in RULES if rule.name == "data-buckets-vpc-only"]
+    stack = [
+        Example(BUCKET, {"bucket": batch.bucket_name(PROD, OWN)}, "jobs"),
+        Example(BUCKET_POLICY, {"bucket": "${jobs.id}", "policy": bucket_policy(made)}, "policy"),
+    ]
+    config = policies.configuration([load_stack(CHECKOUT.root, "prod")])[rule.name]
+    assert harness.run(rule, stack, config=config).violations == []
+    (violation,) = harness.run(rule, stack).violations
+    assert "does not deny s3:PutObject on all objects" in violation
+
+
+def bucket_policy(made: Program) -> str:
+    [found] = [
+        resource.inputs["policy"]
+        for resource in made.of("aws:s3/bucketPolicy:BucketPolicy")
+        if batch.bucket_name(PROD, OWN) in resource.inputs["policy"]
+    ]
+    return found
+
+
+INSIDE = {"aws:sourceVpce": "vpce-prod-s3"}
+ELSEWHERE = {"aws:sourceVpce": "vpce-governance-s3"}
+
+
+@pytest.mark.parametrize("around", [{}, ELSEWHERE], ids=["internet", "another VPC"])
+@pytest.mark.parametrize(
+    ("who", "action", "path", "may"),
+    [
+        ("administrator", "s3:GetObject", "input/a.csv", False),
+        ("administrator", "s3:GetObject", "runs/1/predictions/a.csv.out", False),
+        ("administrator", "s3:GetObjectVersion", "runs/1/predictions/a.csv.out", False),
+        ("administrator", "s3:PutObject", "runs/1/predictions/a.csv.out", False),
+        ("administrator", "s3:PutObject", "input", False),
+        ("administrator", "s3:PutObject", "inputs/a.csv", False),
+        ("administrator", "s3:PutObject", "input/a.csv", True),
+        ("administrator", "s3:ListBucket", "", False),
+        ("deployer", "s3:ListBucket", "", True),
+        ("deployer", "s3:GetObject", "runs/1/predictions/a.csv.out", False),
+        (f"{OWN}-batch", "s3:GetObject", "runs/1/report/verdict.json", True),
+        (f"{OTHER}-batch", "s3:GetObject", "runs/1/report/verdict.json", False),
+        (f"{OWN}-deploy", "s3:PutObject", "code/0/quality.py", True),
+        (f"model-execution-{OWN}", "s3:GetObject", "input/a.csv", False),
+    ],
+)
+def test_from_outside_the_network_the_bucket_takes_deliveries_and_gives_nothing(
+    made: Program,
+    evaluator: Evaluator,
+    who: str,
+    action: str,
+    path: str,
+    may: bool,
+    around: dict[str, str],
+) -> None:
+    """Even to those whom their own policies let do everything."""
+    whole = {"Version": "2012-10-17", "Statement": [
+        {"Sid": "All", "Effect": "Allow", "Action": "*", "Resource": "*"}]}  # fmt: skip
+    role = Role(evaluator, PROD, who, {"everything": whole}, None)
+    asked: dict[str, Any] = {"resource_policy": json.loads(bucket_policy(made))}
+    always = {"aws:SecureTransport": "true", "aws:ViaAWSService": "false"}
+    arn = bucket(OWN, path)
+    assert role.may(action, arn, context={**always, **around}, **asked) is may
+    assert role.may(action, arn, context={**always, **INSIDE}, **asked)
+    assert role.may(action, arn, context={**always, "aws:ViaAWSService": "true"}, **asked)
 
 
 MODEL = f"model-execution-{OWN}"
