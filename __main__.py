@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pulumi
@@ -10,13 +11,15 @@ import pulumi
 # At the top, though not every stack offers templates: when main() runs, this folder is no longer
 # among those that Python looks in.
 from automation.projects import templates
-from components.settings import load
+from components.settings import check_platform, load
 from components.stacks.compose import compose
 
 
 async def main() -> dict[str, Any]:
     """The program: makes the stack's components; gives its outputs."""
-    outputs = compose(load(pulumi.Config(), pulumi.get_stack()), templates.load)
+    own = load(pulumi.Config(), pulumi.get_stack())
+    check_platform(Path(__file__).parent, [own])
+    outputs = compose(own, templates.load)
     # One turn of the event loop, in which all registrations begin: the SDK then waits for each of
     # them. Of those that have not begun it knows only the outputs, thousands, and looks at all that
     # are open each time that one comes in, which costs more than the rest of the program.

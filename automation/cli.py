@@ -59,14 +59,14 @@ def exit_code(verb: Verb, runs: Sequence[StackRun]) -> int:
 
 
 def load_settings(project_dir: Path, names: Sequence[str]) -> dict[str, PlatformSettings]:
-    """The settings of stacks, each checked alone and all together.
+    """The settings of stacks, each checked alone, and with those of all others.
 
     Raises:
         SettingsError: with every problem of the first stack that has any, or naming the accounts
             that no stack is for.
     """
     loaded = {name: settings.load_stack(project_dir, name) for name in names}
-    settings.check_together(list(loaded.values()))
+    settings.check_platform(project_dir, loaded.values())
     for stack in loaded.values():
         policies.check(stack)
     known = settings.stack_names(project_dir)

@@ -8,6 +8,7 @@ needs.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import difflib
 import functools
@@ -669,7 +670,7 @@ class PlatformSettings(Tree):
     prefix: Prefix = "mlops"
     """Starts every physical name."""
     region: Region
-    """Where everything lives."""
+    """Where everything lives; one for all stacks of a platform."""
     organization: Organization
     tags: Tags
     network: Network = CreatedNetwork()
@@ -1103,3 +1104,24 @@ def check_together(stacks: Sequence[PlatformSettings]) -> None:
                 )
     if problems:
         raise SettingsError("/".join(s.environment for s in stacks), problems)
+
+
+def check_platform(project_dir: Path, stacks: Iterable[PlatformSettings]) -> None:
+    """:func:`check_together`, with the platform's other stacks as their files have them.
+
+    A stack that is brought up alone has to fit those that stand as well. What is wrong in
+    another's own file is told where that stack is used.
+
+    Args:
+        project_dir: The platform's folder.
+        stacks: The stacks.
+
+    Raises:
+        SettingsError: as :func:`check_together`.
+    """
+    together = {stack.environment: stack for stack in stacks}
+    for name in stack_names(project_dir):
+        if name not in together:
+            with contextlib.suppress(SettingsError):
+                together[name] = load_stack(project_dir, name)
+    check_together([together[name] for name in in_order(together)])

@@ -538,7 +538,13 @@ def test_the_deployers_trust_the_build_and_the_read_only_roles_do_not(environmen
     build = Names.at(settings.placement(), "governance").role_arn("vending-build")
     for role, trusted in (("deployer", True), ("preview", False)):
         (statement,) = bootstrap.deployer_trust(settings, role, "arn:aws:iam::1:user/a")
-        assert (build in statement.conditions["ArnLike"]["aws:PrincipalArn"]) is trusted
+        trusting = statement.conditions["ArnLike"]["aws:PrincipalArn"]
+        assert (build in trusting) is trusted
+        # Of another account only, and nobody there whose name is not told in full.
+        hub = Names.at(settings.placement(), "governance")
+        assert statement.principals == {"AWS": [hub.root_arn]}
+        assert not [arn for arn in trusting if set(arn) & set("*?")]
+        assert {arn.split(":")[4] for arn in trusting} == {hub.account_id, "1"}
 
 
 def test_the_builds_source_is_all_that_vending_needs(tmp_path: Path) -> None:

@@ -400,6 +400,23 @@ def test_stacks_of_one_platform_live_in_one_region() -> None:
     settings.check_together([dev, dev.model_copy(update={"network": hub.network})])
 
 
+def test_a_stack_alone_has_to_fit_the_files_of_the_others(tmp_path: Path) -> None:
+    for path in PROJECT.glob("Pulumi*.yaml"):
+        (tmp_path / path.name).write_text(path.read_text())
+    dev = tmp_path / "Pulumi.dev.yaml"
+    dev.write_text(dev.read_text().replace("config:\n", "config:\n  mlops:region: us-east-1\n", 1))
+    moved = settings.load_stack(tmp_path, "dev")
+    for alone in (moved, settings.load_stack(tmp_path, "prod")):
+        with pytest.raises(settings.SettingsError) as caught:
+            settings.check_platform(tmp_path, [alone])
+        assert len(caught.value.problems) == 3
+        for problem in caught.value.problems:
+            assert problem.startswith("mlops:region: dev (us-east-1) and ")
+    # A file that is wrong in itself is told of where its stack is used.
+    dev.write_text("config:\n  mlops:region: nowhere\n")
+    settings.check_platform(tmp_path, [settings.load_stack(tmp_path, "prod")])
+
+
 @given(
     owner=st.sampled_from(ENVIRONMENTS),
     sharing=st.lists(st.sampled_from(ENVIRONMENTS), unique=True, min_size=1),
