@@ -21,6 +21,7 @@ import boto3
 import botocore.session
 import jsonschema
 import pytest
+import yaml
 from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 from botocore.validate import validate_parameters
@@ -564,6 +565,24 @@ def test_one_more_of_a_kind_has_the_kinds_settings_unless_it_has_its_own(tmp_pat
     assert deploy.settings_file("prod-eu", tmp_path).read_text() == "config: {percent: 50}"
     with pytest.raises(deploy.DeploymentError, match=r"neither Pulumi\.preprod-eu\.yaml nor"):
         deploy.settings_file("preprod-eu", tmp_path)
+
+
+def test_a_later_run_in_a_fresh_checkout_knows_what_encrypts_the_stacks_secrets(
+    tmp_path: Path,
+) -> None:
+    """The engine asks for a passphrase where the stack's file names nothing."""
+    own = tmp_path / "Pulumi.prod.yaml"
+    own.write_text("# the team's\nconfig:\n  rollout: {percent: 20}\n")
+    for _ in range(2):
+        deploy.keep_secrets_by(own, "awskms://alias/one?region=eu-west-1")
+    told = yaml.safe_load(own.read_text())
+    assert told == {
+        "config": {"rollout": {"percent": 20}},
+        "secretsprovider": "awskms://alias/one?region=eu-west-1",
+    }
+    assert own.read_text().endswith("# the team's\nconfig:\n  rollout: {percent: 20}\n")
+    deploy.keep_secrets_by(own, "awskms://alias/another")
+    assert yaml.safe_load(own.read_text()) == told
 
 
 def test_missing_variables_are_told_by_name() -> None:

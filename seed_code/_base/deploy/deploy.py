@@ -287,6 +287,17 @@ def settings_file(environment: str, root: Path = ROOT) -> Path:
     return own
 
 
+def keep_secrets_by(settings: Path, provider: str) -> None:
+    """Has a stack's file name what encrypts its secrets, unless it does already.
+
+    The engine writes that when it makes a stack. A later run has a checkout without it, and would
+    ask for a passphrase.
+    """
+    text = settings.read_text("utf-8")
+    if not re.search(r"^secretsprovider:", text, re.MULTILINE):
+        settings.write_text(f"secretsprovider: {provider}\n{text}", "utf-8")
+
+
 def open_stack(
     where: Place,
     environ: Mapping[str, str],
@@ -299,13 +310,14 @@ def open_stack(
         DeploymentError: The backend or the secrets provider cannot be reached, or the environment
             has no settings.
     """
-    settings_file(where.environment)
+    provider = environ.get("PULUMI_SECRETS_PROVIDER", "")
+    settings = settings_file(where.environment)
+    if provider:
+        keep_secrets_by(settings, provider)
     variables = {**engine, "PULUMI_PYTHON_CMD": sys.executable}
     if version is not None:
         variables[VERSION_VARIABLE] = version.model_dump_json()
-    options = auto.LocalWorkspaceOptions(
-        secrets_provider=environ.get("PULUMI_SECRETS_PROVIDER") or None, env_vars=variables
-    )
+    options = auto.LocalWorkspaceOptions(secrets_provider=provider or None, env_vars=variables)
     try:
         return auto.create_or_select_stack(where.environment, work_dir=str(ROOT), opts=options)
     except auto.CommandError as error:
