@@ -255,31 +255,37 @@ class Demo:
 
     def promote(self, version: str) -> str:
         """Approval in dev by a lead data scientist; gives the ARN of the hub's version."""
+        hub = self.administrator("governance", "sagemaker")
+        group = self.names("governance").name(self.project, "group")
+
+        def versions() -> set[str]:
+            listed = hub.list_model_packages(ModelPackageGroupName=group)
+            return {str(item["ModelPackageArn"]) for item in listed["ModelPackageSummaryList"]}
+
+        before = versions()
         self.step("lead data scientist", "approves the version in dev, from Studio")
         self.studio(self.lead, "sagemaker").update_model_package(
             ModelPackageArn=version,
             ModelApprovalStatus="Approved",
             ApprovalDescription="Better than the mean of the data",
         )
-        hub = self.administrator("governance", "sagemaker")
-        group = self.names("governance").name(self.project, "group")
-
-        def promoted() -> str:
-            listed = hub.list_model_packages(ModelPackageGroupName=group)
-            versions = listed["ModelPackageSummaryList"]
-            return str(versions[0]["ModelPackageArn"]) if versions else ""
-
         self.step("promotion (hub)", "copies it, and registers it with its lineage and model card")
-        arn: str = self.until("The promoted version", promoted)
+        (arn,) = self.until("The promoted version", lambda: versions() - before)
         self.told(arn)
         return arn
 
-    def release(self, central: str) -> None:
-        """Approval in the hub, preprod, the governance officer's approval, prod."""
+    def release(self, central: str, *, again: bool = False) -> None:
+        """Approval in the hub, preprod, the governance officer's approval, prod.
+
+        Args:
+            central: ARN of the hub's version.
+            again: Though it is decided already.
+        """
         self.step("ML engineer", "approves it in the hub")
         self.automation(
             "models", "approve", f"{self.project}:{central.rpartition('/')[2]}",
             "--reason", "The error is within the project's gate", "--profile", "ml-engineer",
+            *(["--again"] if again else []),
         )  # fmt: skip
         hub = self.names("governance")
         name = hub.name(f"{self.project}-deploy")

@@ -71,11 +71,55 @@ class Way:
         )["Items"]
         return [{key: next(iter(value.values())) for key, value in item.items()} for item in found]
 
+    def followed(self, environment: str, attempts: int) -> list[dict[str, Any]]:
+        """The last two attempts of an environment that had some, when one more has ended."""
+        return until(
+            lambda: self.attempts(environment),
+            lambda found: (
+                len(found) > attempts and found[-1]["Status"] not in ("Requested", "Deploying")
+            ),
+            seconds=300,
+        )[-2:]
+
     def serves(self, environment: str) -> str:
         """The configuration that the project's endpoint runs."""
         endpoint = self.demo.names(environment).name(PROJECT)
         sagemaker = self.platform.client("sagemaker", environment)
         return sagemaker.describe_endpoint(EndpointName=endpoint)["EndpointConfigName"]
+
+    def served(self, environment: str) -> str:
+        """The central version whose model an environment's endpoint runs, as SageMaker tells it."""
+        sagemaker = self.platform.client("sagemaker", environment)
+        (variant,) = sagemaker.describe_endpoint_config(
+            EndpointConfigName=self.serves(environment)
+        )["ProductionVariants"]
+        model = sagemaker.describe_model(ModelName=variant["ModelName"])
+        (container,) = model.get("Containers") or [model["PrimaryContainer"]]
+        return container["ModelPackageName"]
+
+    def register_by_hand(self) -> str:
+        """The first version once more, as a data scientist registers it in Studio; its ARN in dev.
+
+        The artifacts are the same: what they are does not matter to what is deployed when.
+        """
+        source = self.hub("sagemaker").describe_model_package(ModelPackageName=self.live)[
+            "CustomerMetadataProperties"
+        ]["SourceModelPackageArn"]
+        scientist = self.demo.studio("data-scientist", "sagemaker")
+        trained = scientist.describe_model_package(ModelPackageName=source)
+        registered = scientist.create_model_package(
+            ModelPackageGroupName=trained["ModelPackageGroupName"],
+            ModelApprovalStatus="PendingManualApproval",
+            **{
+                member: trained[member]
+                for member in ("InferenceSpecification", "ModelMetrics", "DriftCheckBaselines")
+            },
+        )["ModelPackageArn"]
+        with pytest.raises(ClientError, match="AccessDenied"):
+            scientist.update_model_package(
+                ModelPackageArn=registered, ModelApprovalStatus="Approved"
+            )
+        return registered
 
     def card(self) -> dict[str, Any]:
         name = card_name(self.group, int(self.live.rpartition("/")[2]))
@@ -311,6 +355,54 @@ def test_a_version_that_is_not_approved_is_not_deployed(way: Way) -> None:
             assert "only an approval" in answer["reason"]
     finally:
         sagemaker.delete_model_package(ModelPackageName=other)
+
+
+def test_a_live_version_is_rejected_and_another_time_rolled_back(way: Way) -> None:
+    """Both bring the first version back, by the record and at the endpoint; another way each."""
+    first, places = way.live, ("preprod", "prod")
+    second = way.demo.promote(way.register_by_hand())
+    number = second.rpartition("/")[2]
+    metadata = way.hub("sagemaker").describe_model_package(ModelPackageName=second)[
+        "CustomerMetadataProperties"
+    ]
+    assert "UserProfileName=data-scientist" in metadata["RegisteredBy"]
+    way.demo.release(second)
+    assert [way.served(place) for place in places] == [second, second]
+    attempts = {place: len(way.attempts(place)) for place in places}
+    told = way.platform.automation(
+        "models", "reject", f"{PROJECT}:{number}", "--reason", "Biased", "--profile", "ml-engineer"
+    )
+    before = first.rpartition("/")[2]
+    for place in places:
+        assert f"{place} is put back to version {before}" in told
+        taken_out, retreat = way.followed(place, attempts[place])
+        assert (taken_out["ModelPackageArn"], taken_out["Status"]) == (second, "RolledBack")
+        assert (retreat["ModelPackageArn"], retreat["Status"]) == (first, "Live")
+        assert retreat["Kind"] == "retreat"
+        assert retreat["Leaves"] == taken_out["Sequence"]
+        assert f"Version {number} was rejected while it was live" in retreat["Reason"]
+        assert retreat["EndpointConfig"] == way.serves(place)
+        assert way.served(place) == first
+    way.demo.predict()
+
+    way.demo.release(second, again=True)
+    assert [way.served(place) for place in places] == [second, second]
+    attempted = len(way.attempts("prod"))
+    told = way.platform.automation(
+        "models", "rollback", "--project", PROJECT, "--env", "prod",
+        "--reason", "Complaints", "--profile", "ml-engineer",
+    )  # fmt: skip
+    assert f"prod is put back to {PROJECT}:{before}" in told
+    taken_out, rollback = way.followed("prod", attempted)
+    assert (taken_out["ModelPackageArn"], taken_out["Status"]) == (second, "RolledBack")
+    assert (rollback["ModelPackageArn"], rollback["Status"]) == (first, "Live")
+    assert (rollback["Kind"], rollback["Reason"]) == ("rollback", "Complaints")
+    assert "assumed-role/mlops-governance-ml-engineer/" in rollback["RequestedBy"]
+    assert [way.served(place) for place in places] == [second, first]
+    # Taken out is not rejected: the version stays approved.
+    package = way.hub("sagemaker").describe_model_package(ModelPackageName=second)
+    assert package["ModelApprovalStatus"] == "Approved"
+    way.demo.predict()
 
 
 def test_a_version_changed_after_its_approval_is_not_deployed(way: Way) -> None:
