@@ -17,6 +17,7 @@ from components import framework_images, iam
 from components.events import DETAIL_TYPE, SOURCE, EventComponent
 from components.functions import Function, FunctionNetwork
 from components.naming import Names, Placement, kind_of
+from components.promotion import service_roles
 
 DEPLOYMENTS = "deployments"
 """The function, its role and its ledger."""
@@ -228,7 +229,7 @@ class DeploymentControl(EventComponent):
                     "PROJECT_PARAMETERS": names.parameter("projects"),
                     "IMAGE_ACCOUNTS": json.dumps(framework_images.accounts(names.region)),
                     **environment_gates(placement),
-                    "SERVICE_ROLES": json.dumps([f"{names.prefix}-dev-*-pipeline"]),
+                    "SERVICE_ROLES": json.dumps(service_roles(names)),
                     "BUILD_ROLES": json.dumps(
                         [f"{names.prefix}-dev-*-{build}" for build in ("build", "github")]
                     ),

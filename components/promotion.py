@@ -162,6 +162,11 @@ def promotion_statements(
     ]  # fmt: skip
 
 
+def service_roles(hub: Names) -> list[str]:
+    """Patterns of roles in dev that services and functions assume: their sessions name nobody."""
+    return [f"{hub.prefix}-dev-*-{role}" for role in ("pipeline", "retrain")]
+
+
 def reader_statements(placement: Placement) -> list[iam.Statement]:
     """What promotion may read in dev beside the artifacts: versions, and the images they name."""
     dev = Names.at(placement, "dev")
@@ -179,6 +184,19 @@ def reader_statements(placement: Placement) -> list[iam.Statement]:
                 "sagemaker:ListPipelineExecutionSteps",
             ],
             resources=[dev.arn("sagemaker", f"pipeline/{dev.name('*')}/execution/*")],
+        ),
+        iam.Statement(
+            # Whether a person started the build that did.
+            sid="ReadBuilds",
+            actions=[
+                "codebuild:BatchGetBuilds",
+                "codepipeline:GetPipelineExecution",
+                "codepipeline:ListActionExecutions",
+            ],
+            resources=[
+                dev.arn("codebuild", f"project/{dev.name('*-build')}"),
+                dev.arn("codepipeline", dev.name("*-build")),
+            ],
         ),
         iam.Statement(
             # Pipelines name their jobs by their execution, whichever project's they are.
@@ -382,6 +400,7 @@ class PromotionQueue(EventComponent):
             "SOURCE_PREFIXES": {dev.account_id: dev.name("")},
             "GROUP_TAGS": dict(args["tags"]),
             "IMAGE_ACCOUNTS": framework_images.accounts(placement["region"]),
+            "SERVICE_ROLES": service_roles(hub),
         }
         function = Function(
             f"{self._name}-function",

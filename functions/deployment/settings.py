@@ -15,6 +15,7 @@ from ..promotion.settings import (
     matching,
     number,
     read_accounts,
+    read_names,
     string_list,
 )
 
@@ -65,10 +66,6 @@ def _evidence(text: str) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _names(text: str) -> tuple[str, ...]:
-    return string_list(json_value(text), "names")
-
-
 def _url(text: str) -> str:
     if not re.fullmatch(
         r"https://[^\s/?#@]+(/[^\s?#]*)?|http://(127\.0\.0\.1|localhost):\d+", text
@@ -105,14 +102,14 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
             '{"preprod": ["metrics", "card"], "prod": ["metrics", "card", "scan"]}',
         ),
         manual_approvals=frozenset(
-            reader.take("MANUAL_APPROVALS", _names, tuple[str, ...](), '["prod"]')
+            reader.take("MANUAL_APPROVALS", read_names, tuple[str, ...](), '["prod"]')
         ),
         image_accounts=reader.take("IMAGE_ACCOUNTS", read_accounts, frozenset[str](), "[]"),
         scan_severity=reader.take(
             "SCAN_SEVERITY", matching("|".join(SEVERITIES), ", ".join(SEVERITIES)), "", "HIGH"
         ),
-        service_roles=reader.take("SERVICE_ROLES", _names, tuple[str, ...](), "[]"),
-        build_roles=reader.take("BUILD_ROLES", _names, tuple[str, ...](), "[]"),
+        service_roles=reader.take("SERVICE_ROLES", read_names, tuple[str, ...](), "[]"),
+        build_roles=reader.take("BUILD_ROLES", read_names, tuple[str, ...](), "[]"),
         github_api_url=reader.take("GITHUB_API_URL", _url, "", "https://api.github.com"),
         start_lease=timedelta(seconds=reader.take("START_LEASE_SECONDS", seconds, 1, "120")),
         silence=timedelta(seconds=reader.take("SILENCE_SECONDS", seconds, 1, "14400")),

@@ -32,6 +32,8 @@ Environment:
 ``GROUP_POLICY``         Resource policy of central groups that have none, ``${Group}`` standing for
                          the group's name, ``${Project}`` for what of it follows ``GROUP_PREFIX``.
                          Optional, default none.
+``SERVICE_ROLES``        JSON list of names of roles that services and pipelines assume, ``*`` for
+                         any characters: their sessions name nobody. Optional, default ``[]``.
 ``GROUP_TAGS``           JSON object, tags of groups and cards that the function makes. Optional.
 ``CARD_OWNER``           Owner in the cards of models that name none. Optional.
 ``LEASE_SECONDS``        How long a delivery holds a version; more than the function's timeout.

@@ -29,6 +29,7 @@ from .events import APPROVED, Refused, Source
 from .images import Image, ImageCopier, Placed, containers, read_image
 from .ledger import Claim, LeaseLost, Ledger
 from .model_card import Report, card_content, card_name
+from .origin import Origin
 from .outcomes import Outcome
 from .registry import GroupSettings, Registry
 from .settings import Settings
@@ -85,7 +86,7 @@ class _Plan:
     group: str
     artifacts: list[Artifact]
     images: dict[tuple[str, str], Image]
-    starter: Mapping[str, Any]
+    starter: str
     training: Mapping[str, Any]
 
 
@@ -219,24 +220,13 @@ class Promoter:
         copier = self._image_copier(source)
         for image in images.values():
             copier.check(image)
-        starter = self._starter(source, description)
+        origin = Origin(
+            lambda service: self._clients.reader(source.account, service, source.region),
+            settings.service_roles,
+        )
+        starter = origin.started_by(source, description)
         training = self._training(source, description)
         return _Plan(description, group, artifacts, images, starter, training)
-
-    def _starter(self, source: Source, description: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Who started the pipeline execution that made a version, as SageMaker tells it."""
-        execution = registry.execution_of(description, source)
-        if not execution:
-            return {}
-        client = self._clients.reader(source.account, "sagemaker", source.region)
-        try:
-            told = client.describe_pipeline_execution(PipelineExecutionArn=execution)
-        except ClientError as error:
-            # Not known is no reason to promote nothing: the gate of deployments asks who it was.
-            if registry.missing(error) or error_code(error) == "AccessDeniedException":
-                return {}
-            raise
-        return cast(Mapping[str, Any], told.get("CreatedBy") or {})
 
     def _training(self, source: Source, description: Mapping[str, Any]) -> Mapping[str, Any]:
         """The training job that a version's pipeline execution ran for it; empty for none.

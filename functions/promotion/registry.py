@@ -25,7 +25,7 @@ SOURCE_KEY = "SourceModelPackageArn"
 REGISTERED_KEY = "RegisteredBy"
 """Who registered the source version, by :func:`.identity.describe_user`."""
 STARTED_KEY = "StartedBy"
-"""Who started the pipeline execution that did, likewise; absent where that is not known."""
+"""Who started what did, by :meth:`.origin.Origin.started_by`; absent where that is not known."""
 GROUP_PLACEHOLDER, PROJECT_PLACEHOLDER = "${Group}", "${Project}"
 
 _GROUP_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
@@ -86,7 +86,7 @@ def execution_of(description: Mapping[str, Any], source: Source) -> str:
 
 
 def central_metadata(
-    description: Mapping[str, Any], source: Source, starter: Mapping[str, Any] | None = None
+    description: Mapping[str, Any], source: Source, starter: str = ""
 ) -> dict[str, str]:
     """Where a version comes from, as the central version's customer metadata records it.
 
@@ -96,7 +96,7 @@ def central_metadata(
     Args:
         description: The source version.
         source: Its ARN.
-        starter: ``CreatedBy`` of its pipeline execution, where that is known.
+        starter: Who started what registered it, where that is known.
     """
     told: Mapping[str, str] = description.get("CustomerMetadataProperties") or {}
     own = {key: told[key] for key in told if _allowed(key) not in (REGISTERED_KEY, STARTED_KEY)}
@@ -109,13 +109,21 @@ def central_metadata(
         "CommitId": properties.get("CommitId") or own.get("CommitId"),
         "DataVersion": own.get("DataVersion"),
         REGISTERED_KEY: describe_user(description.get("CreatedBy")),
-        STARTED_KEY: describe_user(starter),
+        STARTED_KEY: _whole(starter),
     }
     kept: dict[str, str] = {}
     for key, value in (*known.items(), *sorted(own.items())):
         name, text = _allowed(key)[:_METADATA_KEY], _allowed(value or "")[:_METADATA_VALUE]
         if name and text and name not in kept and len(kept) < _METADATA_PROPERTIES:
             kept[name] = text
+    return kept
+
+
+def _whole(people: str) -> str:
+    """As many of several people as a value can hold, each whole."""
+    kept = people
+    while len(kept) > _METADATA_VALUE:
+        kept = kept.rpartition(" ")[0]
     return kept
 
 

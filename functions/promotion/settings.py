@@ -39,6 +39,7 @@ class Settings:
     image_accounts: frozenset[str]
     image_repository: str
     group_policy: str
+    service_roles: tuple[str, ...] = ()
     group_tags: Mapping[str, str] = field(default_factory=dict[str, str])
     card_owner: str = ""
     lease_seconds: int = 960
@@ -155,6 +156,15 @@ def string_list(value: Any, what: str) -> tuple[str, ...]:
     return tuple(cast(list[str], items))
 
 
+def read_names(text: str) -> tuple[str, ...]:
+    """Reads a JSON list of names.
+
+    Raises:
+        ValueError: It is no such list.
+    """
+    return string_list(json_value(text), "names")
+
+
 def _buckets(text: str) -> dict[str, tuple[str, ...]]:
     loaded = json_value(text)
     if not isinstance(loaded, dict):
@@ -195,6 +205,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     account = matching(r"\d{12}", "an account id of 12 digits")
     no_strings: dict[str, str] = {}
     no_buckets: dict[str, tuple[str, ...]] = {}
+    no_names: tuple[str, ...] = ()
     settings = Settings(
         region=reader.take("AWS_REGION", matching(r"[a-z]{2}[a-z0-9-]+", "a region"), ""),
         hub_account=reader.take("HUB_ACCOUNT", account, ""),
@@ -225,6 +236,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         ),
         group_policy=reader.take("GROUP_POLICY", _policy, "", "-"),
         group_tags=reader.take("GROUP_TAGS", _strings, no_strings, "{}"),
+        service_roles=reader.take("SERVICE_ROLES", read_names, no_names, "[]"),
         card_owner=environ.get("CARD_OWNER", "").strip(),
         lease_seconds=reader.take("LEASE_SECONDS", number(1, 43_200), 1, "960"),
         copy_threshold_bytes=reader.take(

@@ -319,10 +319,22 @@ class DeployingHub:
         )
         return name
 
-    def promoted(
-        self, project: str, by: str = "ada", report: bytes = b'{"a": {"b": 1}}', **members: Any
-    ) -> str:
+    def promoted(self, project: str, by: str = "ada", **members: Any) -> str:
         """A version that a data scientist registers in dev, in the hub; gives its ARN."""
+        arn = self.session("acme-dev-data-scientist", by).create_model_package(
+            **self.version(project, ModelApprovalStatus="Approved", **members)
+        )["ModelPackageArn"]
+        return self.arrived(arn)
+
+    def arrived(self, arn: str) -> str:
+        """An approved version of dev, promoted; gives its ARN in the hub."""
+        assert self.platform.deliver(message(arn)) == []
+        return self.platform.central(arn)[0]["ModelPackageArn"]
+
+    def version(
+        self, project: str, report: bytes = b'{"a": {"b": 1}}', **members: Any
+    ) -> dict[str, Any]:
+        """What a version is registered with, its artifacts in dev."""
         platform = self.platform
         mark = uuid.uuid4().hex
         content = members.pop("model", mark.encode())
@@ -331,20 +343,18 @@ class DeployingHub:
         quality = {"Statistics": {"ContentType": "application/json", "S3Uri": uri}}
         image = members.pop("image", f"{FRAMEWORK_ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/x:1")
         answers = members.pop("answers", "application/json")
-        arn = self.session("acme-dev-data-scientist", by).create_model_package(
-            ModelPackageGroupName=f"acme-dev-{project}",
-            ModelApprovalStatus="Approved",
-            InferenceSpecification={
+        return {
+            "ModelPackageGroupName": f"acme-dev-{project}",
+            "InferenceSpecification": {
                 "Containers": [
                     {"Image": image, "ModelDataUrl": model, "Environment": {"THREADS": "2"}}
                 ],
                 "SupportedContentTypes": ["text/csv"],
                 "SupportedResponseMIMETypes": [answers],
             },
-            **{"ModelMetrics": {"ModelQuality": quality}, **members},
-        )["ModelPackageArn"]
-        assert platform.deliver(message(arn)) == []
-        return platform.central(arn)[0]["ModelPackageArn"]
+            "ModelMetrics": {"ModelQuality": quality},
+            **members,
+        }
 
     def decide(
         self, function: Deployments, arn: str, status: str = "Approved", by: str = "alex"

@@ -106,6 +106,14 @@ def reader_statements() -> list[dict[str, Any]]:
             "Resource": f"arn:aws:sagemaker:{REGION}:{DEV}:pipeline/*",
         },
         {
+            "Action": ["codepipeline:GetPipelineExecution", "codepipeline:ListActionExecutions"],
+            "Resource": f"arn:aws:codepipeline:{REGION}:{DEV}:acme-dev-*-build",
+        },
+        {
+            "Action": "codebuild:BatchGetBuilds",
+            "Resource": f"arn:aws:codebuild:{REGION}:{DEV}:project/acme-dev-*-build",
+        },
+        {
             "Action": "sagemaker:DescribeTrainingJob",
             "Resource": f"arn:aws:sagemaker:{REGION}:{DEV}:training-job/pipelines-*",
         },

@@ -17,8 +17,9 @@ from functions.deployment.signatures import HEADER
 from functions.promotion.model_card import card_name, violations
 from tests.functions.deployment_hub import MODELS, DeployingHub
 from tests.functions.platform import Crash, message
-from tests.localcloud.emulators import checkout, running
+from tests.localcloud.emulators import checkout, running, trusting
 from tests.localcloud.jobs_world import archive
+from tests.localcloud.kit import until
 
 
 @pytest.fixture(scope="module")
@@ -480,23 +481,39 @@ def test_the_role_can_do_no_more_than_it_needs(hub: DeployingHub) -> None:
 def test_a_version_of_a_pipeline_is_its_starters(hub: DeployingHub, function: Deployments) -> None:
     """What a pipeline's role registers is of whoever started it, who may not approve it."""
     project = hub.project()
-    role = hub.cloud.role(f"acme-dev-{project}-pipeline", trust={
-        "Principal": {"Service": "sagemaker.amazonaws.com"}
-    })  # fmt: skip
+    registering = {
+        "Action": ["sagemaker:CreateModelPackage", "sagemaker:DescribeModelPackage"],
+        "Resource": "*",
+    }
+    role = hub.cloud.role(f"acme-dev-{project}-pipeline", registering, trust=trusting("sagemaker"))
+    pending = hub.version(project, ModelApprovalStatus="PendingManualApproval")
+    token = f"token-{project}-0123456789012345678901"
     bob = hub.session("acme-dev-data-scientist", "bob")
-    refusing = {"Name": "Never", "Type": "Fail", "Arguments": {"ErrorMessage": "no step to take"}}
     bob.create_pipeline(
         PipelineName=f"acme-dev-{project}",
-        PipelineDefinition=json.dumps({"Version": "2020-12-01", "Steps": [refusing]}),
-        ClientRequestToken=f"token-{project}-0123456789012345678901",
+        PipelineDefinition=json.dumps(
+            {
+                "Version": "2020-12-01",
+                "Steps": [{"Name": "Register", "Type": "RegisterModel", "Arguments": pending}],
+            }
+        ),
+        ClientRequestToken=token,
         RoleArn=role,
     )
     run = bob.start_pipeline_execution(
-        PipelineName=f"acme-dev-{project}",
-        ClientRequestToken=f"token-{project}-0123456789012345678901",
+        PipelineName=f"acme-dev-{project}", ClientRequestToken=token
     )["PipelineExecutionArn"]
-    # A session name that a service chose: only the pipeline's execution tells of a person.
-    arn = hub.promoted(project, by="SageMaker", MetadataProperties={"GeneratedBy": run})
+    ended = until(
+        lambda: hub.platform.dev.describe_pipeline_execution(PipelineExecutionArn=run),
+        lambda told: told["PipelineExecutionStatus"] not in ("Executing", "Stopping"),
+    )
+    assert ended["PipelineExecutionStatus"] == "Succeeded", ended
+    (step,) = hub.platform.dev.list_pipeline_execution_steps(PipelineExecutionArn=run)[
+        "PipelineExecutionSteps"
+    ]
+    source = step["Metadata"]["RegisterModel"]["Arn"]
+    hub.platform.dev.update_model_package(ModelPackageArn=source, ModelApprovalStatus="Approved")
+    arn = hub.arrived(source)
     told = hub.platform.hub.describe_model_package(ModelPackageName=arn)
     assert "/bob" in told["CustomerMetadataProperties"]["StartedBy"]
     hub.decide(function, arn, by="bob")
@@ -504,6 +521,14 @@ def test_a_version_of_a_pipeline_is_its_starters(hub: DeployingHub, function: De
     hub.decide(function, arn, "Rejected")
     hub.decide(function, arn, by="alex")
     assert hub.begin(function, arn, "preprod", hub.runs_of(arn)[-1]["id"])["proceed"]
+
+    # Session names that a service chose name nobody: what such a version says, that bob's
+    # execution made it, is not so.
+    claimed = hub.promoted(hub.project(), by="SageMaker", MetadataProperties={"GeneratedBy": run})
+    told = hub.platform.hub.describe_model_package(ModelPackageName=claimed)
+    assert "StartedBy" not in told["CustomerMetadataProperties"]
+    hub.decide(function, claimed, by="alex")
+    refused(hub.begin(function, claimed, "preprod"), "It is not known who registered")
 
 
 def test_one_approval_of_a_run_is_for_all_of_a_kind_and_each_passes_its_own_gate(

@@ -72,7 +72,7 @@ def test_the_central_version_records_who_registered_and_who_started() -> None:
     }
     assert execution_of(description, SOURCE) == EXECUTION
     starter = {"UserProfileName": "bob", **user(Arn=session("studio", "SageMaker"))}
-    told = central_metadata(description, SOURCE, starter)
+    told = central_metadata(description, SOURCE, describe_user(starter))
     assert read_person(told["RegisteredBy"], ["*-execution"]).names == {"ada"}
     assert read_person(told["StartedBy"]).names == {"bob"}
     unknown = central_metadata({**description, "CreatedBy": {}}, SOURCE)
