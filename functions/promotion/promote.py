@@ -174,7 +174,7 @@ class Promoter:
         progress.step = "registration"
         # Whoever lost the lease while copying must not register.
         self._ledger.renew(claim)
-        arn = central.find(group, source) or central.register(
+        arn = central.find(group, source, description["CreationTime"]) or central.register(
             group, source, self._version(source, plan, placed)
         )
         progress.step = "card"

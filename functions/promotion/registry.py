@@ -12,6 +12,7 @@ import unicodedata
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -34,6 +35,8 @@ _METADATA_PROPERTIES = 50
 _METADATA_KEY = 128
 _METADATA_VALUE = 256
 _DESCRIPTION = 1024
+# What clocks of two of AWS's services may differ by, and much more.
+_CLOCKS_APART = timedelta(hours=1)
 _MARK = re.compile(r"\[promoted from (arn:[^\]]+)\]$")
 
 
@@ -215,20 +218,31 @@ class Registry:
             raise
         return True
 
-    def find(self, group: str, source: Source) -> str:
+    def find(self, group: str, source: Source, made: datetime) -> str:
         """The ARN of the central version of a source version; empty when there is none.
 
         The mark in the description tells; versions without one, which others made, are asked for
-        their customer metadata, which need not have the key.
+        their customer metadata, which need not have the key. What is older than the source version
+        is not looked at, so that a promotion does not take longer the more there have been.
+
+        Args:
+            group: The central group.
+            source: The source version.
+            made: When the source version was registered.
 
         Raises:
             ClientError: SageMaker's, which the queue retries.
         """
         pages = self._client.get_paginator("list_model_packages").paginate(
-            ModelPackageGroupName=group, PaginationConfig={"PageSize": 100}
+            ModelPackageGroupName=group,
+            SortBy="CreationTime",
+            SortOrder="Descending",
+            PaginationConfig={"PageSize": 100},
         )
         for page in pages:
             for item in page["ModelPackageSummaryList"]:
+                if item["CreationTime"] < made - _CLOCKS_APART:
+                    return ""
                 arn: str = item["ModelPackageArn"]
                 mark = _MARK.search(item.get("ModelPackageDescription") or "")
                 if mark is None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import itertools
 import json
 import re
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import jsonschema
@@ -39,6 +42,7 @@ from functions.promotion.model_card import (
 )
 from functions.promotion.promote import Promoter
 from functions.promotion.registry import (
+    Registry,
     central_description,
     central_group,
     central_metadata,
@@ -512,3 +516,44 @@ def test_only_sagemakers_own_word_counts_as_missing(
 ) -> None:
     error = ClientError({"Error": {"Code": code, "Message": message}}, "Describe")
     assert missing(error) is expected
+
+
+class Listed:
+    """A group whose versions were promoted one an hour, the newest first, as SageMaker pages it."""
+
+    def __init__(self, versions: int, newest: datetime) -> None:
+        self.versions, self.newest, self.pages = versions, newest, 0
+
+    def get_paginator(self, operation: str) -> Listed:
+        assert operation == "list_model_packages"
+        return self
+
+    def paginate(self, **given: Any) -> Iterator[dict[str, Any]]:
+        assert (given["SortBy"], given["SortOrder"]) == ("CreationTime", "Descending")
+        size = given["PaginationConfig"]["PageSize"]
+        for start in range(0, self.versions, size):
+            self.pages += 1
+            yield {
+                "ModelPackageSummaryList": [
+                    {
+                        "ModelPackageArn": f"arn:hub/{self.versions - age}",
+                        "CreationTime": self.newest - timedelta(hours=age),
+                        "ModelPackageDescription": f"[promoted from arn:dev/{self.versions - age}]",
+                    }
+                    for age in range(start, min(start + size, self.versions))
+                ]
+            }
+
+
+@pytest.mark.parametrize(("version", "pages"), [(1000, 1), (950, 1), (850, 2), (1001, 1)])
+def test_looking_for_a_version_takes_no_longer_the_more_there_were_before(
+    version: int, pages: int
+) -> None:
+    newest = datetime(2026, 11, 1, tzinfo=UTC)
+    listed = Listed(1000, newest)
+    # It was registered in dev right before it was promoted.
+    made = newest - timedelta(hours=1000 - version, seconds=5)
+    source = replace(SOURCE, arn=f"arn:dev/{version}")
+    found = Registry(listed).find("group", source, made)
+    assert found == (f"arn:hub/{version}" if version <= 1000 else "")
+    assert listed.pages == pages
