@@ -15,7 +15,7 @@ from typing import Any, TypedDict
 import pulumi_aws as aws
 import yaml
 from pulumi import automation as auto
-from pulumi.automation import CommandError
+from pulumi.automation import CommandError, StackNotFoundError
 
 from automation import bootstrap, policies, stacks
 from automation.projects.spec import SpecError
@@ -55,21 +55,25 @@ class Stacks:
         Raises:
             VendingError: It cannot be opened.
         """
-        provider = bootstrap.secrets_provider(self.hub.names)
-        stack = f"{self._begins}{name}"
-        options = auto.LocalWorkspaceOptions(
-            work_dir=str(stacks.work_folder()),
-            secrets_provider=provider,
-            # A stack that is only selected would ask for a passphrase.
-            stack_settings={stack: auto.StackSettings(secrets_provider=provider)},
-            env_vars=self._environment,
-        )
+        stack, options = self._place(name)
         try:
             return auto.create_or_select_stack(
                 stack, project_name=self.project, program=make, opts=options
             )
         except CommandError as error:
             raise VendingError(f"The stack of {name} cannot be opened: {_said(error)}") from None
+
+    def _place(self, name: str) -> tuple[str, auto.LocalWorkspaceOptions]:
+        """The stack's own name, and where and how it is opened."""
+        provider = bootstrap.secrets_provider(self.hub.names)
+        stack = f"{self._begins}{name}"
+        return stack, auto.LocalWorkspaceOptions(
+            work_dir=str(stacks.work_folder()),
+            secrets_provider=provider,
+            # A stack that is only selected would ask for a passphrase.
+            stack_settings={stack: auto.StackSettings(secrets_provider=provider)},
+            env_vars=self._environment,
+        )
 
     def names(self) -> set[str]:
         """What has a stack, what failed half-way included.
@@ -99,9 +103,16 @@ class Stacks:
         Raises:
             VendingError: The stacks cannot be read.
         """
-        if name not in self.names():
+        called, options = self._place(name)
+        try:
+            # One is looked for by its name: a list reads the state of all of them.
+            stack = auto.select_stack(
+                called, project_name=self.project, program=nothing, opts=options
+            )
+        except StackNotFoundError:
             return None
-        stack = self.open(name, nothing)
+        except CommandError as error:
+            raise VendingError(f"The stack of {name} cannot be opened: {_said(error)}") from None
         try:
             output = stack.outputs().get("spec")
         except CommandError as error:
