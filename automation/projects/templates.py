@@ -74,6 +74,8 @@ class Template(BaseModel):
     extends: list[str] = []
     """What it is laid over, in this order: templates, whose settings it takes over too, and shared
     folders, which begin with ``_``."""
+    without: list[str] = []
+    """Settings of those that it extends that it has not, as it has others in their place."""
     batch: bool = False
     """Whether it predicts in batches, so that its targets have what that needs."""
     feature_group: dict[_Feature, Literal["String", "Integral", "Fractional"]] = {}
@@ -167,7 +169,10 @@ def _extended(template: Template, entries: Mapping[str, Any]) -> Template:
         whole[key] = {}
         for name in template.extends:
             whole[key] |= (entries.get(name) or {}).get(key) or {}
-        whole[key] |= getattr(template, key)
+    for name in template.without:
+        whole["settings"].pop(name, None)
+    for key, inherited in whole.items():
+        whole[key] = inherited | getattr(template, key)
     return template.model_copy(update=whole)
 
 
@@ -182,6 +187,16 @@ def _mistakes(template: Template, entries: Mapping[str, Any], root: Path) -> lis
             mistakes.append(f"{place}: there is no template {name}")
         elif any(not other.startswith("_") for other in entries[name].get("extends") or []):
             mistakes.append(f"{place}: {name} extends another itself, extend that one")
+    inherited = {
+        setting
+        for name in template.extends
+        for setting in (entries.get(name) or {}).get("settings") or {}
+    }
+    mistakes += [
+        f"{template.id}.without: none of those that it extends has a setting {name}"
+        for name in template.without
+        if name not in inherited
+    ]
     for name, rule in template.settings.items():
         place = f"{template.id}.settings.{name}"
         mistakes += [f"{place}: has no {key}" for key in ("description", "default")

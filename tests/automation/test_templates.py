@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import math
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -143,6 +146,20 @@ def test_one_that_extends_others_has_their_settings_and_is_laid_over_their_files
         assert (content / "same.txt").read_text() == "counting"
 
 
+def test_one_may_have_another_setting_in_place_of_an_inherited_one(tmp_path: Path) -> None:
+    most = {"description": "How many.", "type": "integer", "default": 9}
+    more = {**ENTRY, "extends": ["counting"], "without": ["least"], "settings": {"most": most}}
+    entries = {"counting": ENTRY, "more": more}
+    root = registry(tmp_path / "right", entries, *entries)
+    assert templates.load(root)["more"].with_defaults({}) == {"most": 9}
+    with pytest.raises(TemplateError, match="'least' was unexpected"):
+        templates.load(root)["more"].with_defaults({"least": 4})
+    more["without"] = ["lest"]
+    root = registry(tmp_path / "wrong", entries, *entries)
+    with pytest.raises(TemplateError, match="none of those that it extends has a setting lest"):
+        templates.load(root)
+
+
 @pytest.mark.parametrize(
     ("extends", "cause"),
     [
@@ -207,13 +224,19 @@ def test_all_that_does_not_fit_is_told_at_once(tmp_path: Path) -> None:
         st.integers(),
         st.floats(allow_nan=False, allow_infinity=False),
         st.text(),
+        st.integers().map(str),
     )
 )
 def test_a_setting_is_taken_exactly_when_its_schema_holds(value: Any) -> None:
     template = templates.Template.model_validate({**ENTRY, "id": "counting"})
-    whole = isinstance(value, int | float) and not isinstance(value, bool) and value == int(value)
-    if whole and value >= 1:
-        assert template.with_defaults({"least": value}) == {"least": value}
+    told = value
+    if isinstance(value, str):
+        # Command lines and CloudFormation have texts alone: one that tells a number is that number.
+        with contextlib.suppress(ValueError):
+            told = json.loads(value)
+    number = isinstance(told, int | float) and not isinstance(told, bool) and math.isfinite(told)
+    if number and told == int(told) and told >= 1:
+        assert template.with_defaults({"least": value}) == {"least": told}
     else:
         with pytest.raises(TemplateError, match=r"settings\.least: "):
             template.with_defaults({"least": value})

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +41,21 @@ PLACEMENT: Placement = {
     "protect": False,
 }
 """Of the account, as far as images go."""
+_NOTEBOOKS = '''
+"""Runs the code of notebooks, cell by cell, each with names of its own; prints their results."""
+import json, os, sys
+from pathlib import Path
+
+results = {}
+for file in map(Path, sys.argv[1:]):
+    os.chdir(file.parent)
+    known = {"__name__": "__main__"}
+    for cell in json.loads(file.read_text())["cells"]:
+        if cell["cell_type"] == "code":
+            exec(compile("".join(cell["source"]), f"{file.name} {cell['id']}", "exec"), known)
+    results[file.stem] = known["result"]
+print("RESULTS" + json.dumps(results))
+'''
 _JOBS = ("ProcessingJob", "TrainingJob", "TransformJob", "HyperParameterTuningJob")
 
 
@@ -352,6 +367,32 @@ class TemplateProject:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
+    def notebooks(
+        self, part: str, names: Sequence[str], environment: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
+        """Runs notebooks of a repository in one process, as loading takes the longest.
+
+        Args:
+            part: ``build`` or ``deploy``.
+            names: Of the notebooks, in the order in which they are run.
+            environment: Variables beside those by which the account is reached.
+
+        Returns:
+            Name of a notebook -> what it calls ``result``.
+        """
+        folder = {"build": self.build, "deploy": self.deploy}[part]
+        interpreter = {"build": '"$PIPELINE_PYTHON"', "deploy": f'"{sys.executable}"'}[part]
+        runner = folder / ".run_notebooks.py"
+        runner.write_text(_NOTEBOOKS)
+        done = run(
+            folder, "sh", "-c", f'exec {interpreter} -W ignore "$@"', "sh", runner,
+            *(folder / "notebooks" / f"{name}.ipynb" for name in names),
+            environment={**self.environment, **(environment or {}), "MPLBACKEND": "Agg"},
+        )  # fmt: skip
+        runner.unlink()
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads(done.stdout.rpartition("RESULTS")[2])
+
     def load_test(self, endpoint: str, **load: Any) -> tuple[int, str]:
         """Runs ``make load-test`` of the deployment repository, for two seconds unless told.
 
@@ -393,6 +434,13 @@ class TemplateProject:
         # The last request is answered after the time is over.
         assert 2 <= float(told[2]) < 60, said
         assert "; 0 failed" in said
+
+
+def notebook_is_thin(file: Path) -> None:
+    """A notebook has no outputs, and little code of its own."""
+    cells = json.loads(file.read_text("utf-8"))["cells"]
+    assert not [cell for cell in cells if cell.get("outputs") or cell.get("execution_count")]
+    assert sum(len(cell["source"]) for cell in cells) < 100, "a notebook calls code"
 
 
 PATIENT = {"seconds": 2, "callers": 2, "p95_milliseconds": 50_000, "p99_milliseconds": 50_000}

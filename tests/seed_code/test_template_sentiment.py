@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from tests.seed_code.template_kit import (
     Run,
     TemplateProject,
     account,
+    notebook_is_thin,
     project,
 )
 from tests.seed_code.template_refusals import prove, refusals
@@ -229,21 +229,6 @@ def test_the_repositorys_own_tests_of_steps_and_definition_pass(team: TemplatePr
 
 # -- the notebooks, in the order in which people run them ------------------------------------------
 
-RUNNER = '''
-"""Runs the code of notebooks, cell by cell, each with names of its own; prints their results."""
-import json, os, sys
-from pathlib import Path
-
-results = {}
-for file in map(Path, sys.argv[1:]):
-    os.chdir(file.parent)
-    known = {"__name__": "__main__"}
-    for cell in json.loads(file.read_text())["cells"]:
-        if cell["cell_type"] == "code":
-            exec(compile("".join(cell["source"]), f"{file.name} {cell['id']}", "exec"), known)
-    results[file.name[:2]] = known["result"]
-print("RESULTS" + json.dumps(results))
-'''
 NOTEBOOKS = {
     "build": [
         "00-Data-Visualization", "01-Prepare-Data-ML-Framework-Container",
@@ -259,19 +244,10 @@ NOTEBOOKS = {
 }  # fmt: skip
 
 
-def notebooks(part: str, folder: Path, *, environment: dict[str, str]) -> dict[str, Any]:
-    """Number of a notebook -> what it calls result; one process, as loading takes the longest."""
-    runner = folder / ".run_notebooks.py"
-    runner.write_text(RUNNER)
-    interpreter = {"build": '"$PIPELINE_PYTHON"', "deploy": f'"{sys.executable}"'}[part]
-    done = run(
-        folder, "sh", "-c", f'exec {interpreter} -W ignore "$@"', "sh", runner,
-        *(folder / "notebooks" / f"{name}.ipynb" for name in NOTEBOOKS[part]),
-        environment={**environment, "MPLBACKEND": "Agg"},
-    )  # fmt: skip
-    runner.unlink()
-    assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads(done.stdout.rpartition("RESULTS")[2])
+def notebooks(team: TemplateProject, part: str, environment: dict[str, str]) -> dict[str, Any]:
+    """Number of a notebook -> what it calls result."""
+    told = team.notebooks(part, NOTEBOOKS[part], environment)
+    return {name[:2]: result for name, result in told.items()}
 
 
 @pytest.fixture(scope="module")
@@ -290,14 +266,14 @@ def results(team: TemplateProject, builder: ImageBuilder) -> dict[str, Any]:
         jobs.client("ssm").put_parameter(
             Name=f"/{prefix.replace('-dev', '/dev')}/{path}", Value=value, Type="String"
         )
-    return notebooks("build", team.build, environment={**team.environment, **builder.engine})
+    return notebooks(team, "build", builder.engine)
 
 
 @pytest.fixture(scope="module")
 def deployed(team: TemplateProject, trained: Run) -> dict[str, Any]:
     """Of the deployment repository's notebooks, run in their order."""
     assert trained.version
-    return notebooks("deploy", team.deploy, environment={**team.environment, **WITHOUT_OUR_OPTIONS})
+    return notebooks(team, "deploy", WITHOUT_OUR_OPTIONS)
 
 
 def test_notebooks_have_no_outputs_and_are_all_run(team: TemplateProject) -> None:
@@ -305,11 +281,7 @@ def test_notebooks_have_no_outputs_and_are_all_run(team: TemplateProject) -> Non
         folder = (team.build if part == "build" else team.deploy) / "notebooks"
         assert sorted(path.stem for path in folder.glob("*.ipynb")) == names
         for path in folder.glob("*.ipynb"):
-            cells = json.loads(path.read_text())["cells"]
-            assert not [
-                cell for cell in cells if cell.get("outputs") or cell.get("execution_count")
-            ]
-            assert sum(len(cell["source"]) for cell in cells) < 100, "a notebook calls code"
+            notebook_is_thin(path)
 
 
 def test_the_data_is_looked_at_and_prepared_by_the_pipelines_own_step(

@@ -13,7 +13,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from sagemaker.core.workflow.parameters import ParameterFloat, ParameterString
 
 from pipelinekit.baselines import Facet, baselines
@@ -21,6 +21,8 @@ from pipelinekit.building import Definition, Workbench
 from pipelinekit.contract import Platform
 from pipelinekit.registration import REPORT, AtMost, gate, register
 from pipelinekit.settings import Image, Job, Project, Section, Serving, Settings, Split
+
+_UNITS = {"rmse": "rings", "mse": "squared rings"}
 
 
 class Data(Split):
@@ -63,10 +65,23 @@ class Hyperparameters(Section):
 
 
 class Gate(Section):
-    """What a model must reach to be registered."""
+    """What a model must reach to be registered: one of these on the test set, at most."""
 
-    rmse: Annotated[float, Field(gt=0)]
-    """Root mean squared error on the test set, in rings, at most."""
+    rmse: Annotated[float, Field(gt=0)] | None = None
+    """Root mean squared error, in rings."""
+    mse: Annotated[float, Field(gt=0)] | None = None
+    """Mean squared error, in squared rings."""
+
+    @model_validator(mode="after")
+    def _one(self) -> Gate:
+        if (self.rmse is None) == (self.mse is None):
+            raise ValueError("expected either rmse or mse: a model is judged by one of them")
+        return self
+
+    @property
+    def metric(self) -> str:
+        """Which one it is, as the evaluation's report names it."""
+        return "mse" if self.rmse is None else "rmse"
 
 
 class Config(Settings):
@@ -100,7 +115,8 @@ def build(project: Project, platform: Platform, config: Config, folder: Path) ->
         "InputDataUrl",
         default_value=f"s3://{platform.data_bucket}/{project.name}/{config.data.folder}",
     )
-    limit = ParameterFloat("RmseThreshold", default_value=config.gate.rmse)
+    metric = config.gate.metric
+    limit = ParameterFloat(f"{metric.title()}Threshold", default_value=getattr(config.gate, metric))
     types = {
         "Preprocess": bench.instance_type("Preprocess", jobs.preprocess),
         "Train": bench.instance_type("Train", jobs.train),
@@ -185,10 +201,14 @@ def build(project: Project, platform: Platform, config: Config, folder: Path) ->
         "GoodEnough",
         bench,
         evaluate,
-        [AtMost("regression_metrics.rmse", limit)],
+        [AtMost(f"regression_metrics.{metric}", limit)],
         passed=[*told.steps, version],
         failed="NotGoodEnough",
-        cause=["The model's RMSE on the test set is above", limit, "rings; see"],
+        cause=[
+            f"The model's {metric.upper()} on the test set is above",
+            limit,
+            f"{_UNITS[metric]}; see",
+        ],
     )
     return bench.definition(
         [data_url, limit, *types.values()], [preprocess, train, evaluate, enough]

@@ -15,7 +15,9 @@ Json = dict[str, Any]
 FOLDER = Path(__file__).parents[2]
 
 
-def test_the_way_from_data_to_registration(definition: Json, steps: dict[str, Json]) -> None:
+def test_the_way_from_data_to_registration(
+    definition: Json, steps: dict[str, Json], config: Any
+) -> None:
     assert [step["Name"] for step in definition["Steps"]] == [
         "Preprocess",
         "Train",
@@ -33,8 +35,55 @@ def test_the_way_from_data_to_registration(definition: Json, steps: dict[str, Js
     assert [step["Type"] for step in gate["ElseSteps"]] == ["Fail"]
     (condition,) = gate["Conditions"]
     assert condition["Type"] == "LessThanOrEqualTo"
-    assert condition["LeftValue"]["Std:JsonGet"]["Path"] == "regression_metrics.rmse.value"
-    assert condition["RightValue"] == {"Get": "Parameters.RmseThreshold"}
+    metric = config.gate.metric
+    assert condition["LeftValue"]["Std:JsonGet"]["Path"] == f"regression_metrics.{metric}.value"
+    assert condition["RightValue"] == {"Get": f"Parameters.{metric.title()}Threshold"}
+
+
+@pytest.mark.parametrize(
+    ("given", "parameter", "told"),
+    [
+        ({"rmse": 2.5}, "RmseThreshold", "The model's RMSE on the test set is above 2.5 rings;"),
+        (
+            {"mse": 6.0},
+            "MseThreshold",
+            "The model's MSE on the test set is above 6.0 squared rings;",
+        ),
+    ],
+)
+def test_the_gate_is_by_the_metric_that_the_settings_have(
+    project: settings.Project, platform: Any, config: Any, given: Json, parameter: str, told: str
+) -> None:
+    import pipeline
+
+    gate = pipeline.Gate.model_validate(given)
+    other = config.model_copy(update={"gate": gate})
+    definition = json.loads(pipeline.build(project, platform, other, FOLDER).text)
+    known = {item["Name"]: item.get("DefaultValue") for item in definition["Parameters"]}
+    assert known[parameter] == given[gate.metric]
+    assert len([name for name in known if name.endswith("Threshold")]) == 1
+    (judged,) = [step["Arguments"] for step in definition["Steps"] if step["Name"] == "GoodEnough"]
+    (condition,) = judged["Conditions"]
+    assert (
+        condition["LeftValue"]["Std:JsonGet"]["Path"] == f"regression_metrics.{gate.metric}.value"
+    )
+    assert condition["RightValue"] == {"Get": f"Parameters.{parameter}"}
+    (failed,) = judged["ElseSteps"]
+    said = [
+        str(known[part["Get"].partition(".")[2]])
+        if isinstance(part, dict) and "Get" in part
+        else part
+        for part in failed["Arguments"]["ErrorMessage"]["Std:Join"]["Values"][:3]
+    ]
+    assert f"{' '.join(said)}".startswith(told)
+
+
+@pytest.mark.parametrize("given", [{}, {"rmse": 2.5, "mse": 6.0}])
+def test_a_model_is_judged_by_one_metric(given: Json) -> None:
+    import pipeline
+
+    with pytest.raises(ValueError, match="expected either rmse or mse"):
+        pipeline.Gate.model_validate(given)
 
 
 def test_an_execution_must_say_what_it_is_made_of(definition: Json) -> None:
