@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from automation.projects.templates import sources
+from automation.projects.templates import shared, sources
 
 ORIGIN = ".template.yaml"
 """File of a rendered repository: what it was rendered with."""
@@ -96,6 +96,10 @@ def assembled(template: str, kind: str, root: Path | None = None) -> Generator[P
         folder.mkdir()
         for source in sources(template, kind, root):
             _lay(source, folder)
+            if kind == "deploy":
+                for name, original in shared(source.parent).items():
+                    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(original, folder / name)
         if kind == "deploy":
             shutil.copytree(_POLICY, folder / "policy", ignore=_UNTRACKED, dirs_exist_ok=True)
             # Here the pack runs in this checkout's environment, there in the one on PATH.

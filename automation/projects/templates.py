@@ -21,6 +21,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     StringConstraints,
+    TypeAdapter,
     ValidationError,
 )
 
@@ -30,6 +31,9 @@ SEED_CODE = Path(__file__).resolve().parents[2] / "seed_code"
 BASE = "_base"
 REPOSITORIES = ("build", "deploy")
 REGISTRY = "templates.yaml"
+SHARED = "shared.yaml"
+"""File of a folder of templates: what its two repositories both have, and stands in ``build`` only:
+path in the deployment repository -> path in the build repository."""
 
 _Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
@@ -138,6 +142,11 @@ def load(root: Path | None = None) -> dict[str, Template]:
     entries = _entries(root)
     folders = {path.name for path in root.iterdir() if path.is_dir() and path.name[0] not in "_."}
     problems = [f"{name}: there is a folder and no entry" for name in folders - set(entries)]
+    for file in root.glob(f"*/{SHARED}"):
+        try:
+            shared(file.parent)
+        except TemplateError as error:
+            problems += str(error).splitlines()
     found: dict[str, Template] = {}
     for name, entry in entries.items():
         if name not in folders:
@@ -230,6 +239,45 @@ def sources(template: str, kind: str, root: Path | None = None) -> list[Path]:
     below = [part for name in over(template) for part in (*over(name), name)]
     layers = dict.fromkeys([BASE, *below, template])
     return [folder for name in layers if (folder := root / name / kind).is_dir()]
+
+
+def shared(folder: Path) -> dict[str, Path]:
+    """What the deployment repository has of the build repository's files, unchanged.
+
+    Args:
+        folder: Of a template, or of what some share.
+
+    Returns:
+        Path in the deployment repository -> the build repository's file. Empty without
+        :data:`SHARED`.
+
+    Raises:
+        TemplateError: A file is not there, or stands in ``deploy`` as well.
+    """
+    file = folder / SHARED
+    if not file.is_file():
+        return {}
+    try:
+        told = TypeAdapter(dict[str, str]).validate_python(yaml.safe_load(file.read_text("utf-8")))
+    except (ValidationError, yaml.YAMLError) as error:
+        raise TemplateError(
+            f"{folder.name}/{SHARED}: expected paths in deploy with those in build: {error}"
+        ) from error
+    found = {name: folder / "build" / original for name, original in told.items()}
+    place = f"{folder.name}/{SHARED}"
+    mistakes = [
+        f"{place}: there is no {path.relative_to(folder).as_posix()}"
+        for path in found.values()
+        if not path.is_file()
+    ]
+    mistakes += [
+        f"{place}: deploy/{name} is there as well, remove one of them"
+        for name in found
+        if (folder / "deploy" / name).exists()
+    ]
+    if mistakes:
+        raise TemplateError("\n".join(mistakes))
+    return found
 
 
 def page(templates: Mapping[str, Template]) -> str:

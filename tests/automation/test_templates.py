@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import math
+import re
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,8 @@ ENTRY: dict[str, Any] = {
         "least": {"description": "How many.", "type": "integer", "minimum": 1, "default": 3}
     },
 }
+MADE = re.compile(r"/(__pycache__|\.\w+_cache)/")
+"""Folders that tools make."""
 PAGE = Path(__file__).parents[2] / "docs" / "templates.md"
 
 
@@ -158,6 +162,64 @@ def test_one_may_have_another_setting_in_place_of_an_inherited_one(tmp_path: Pat
     root = registry(tmp_path / "wrong", entries, *entries)
     with pytest.raises(TemplateError, match="none of those that it extends has a setting lest"):
         templates.load(root)
+
+
+def test_a_file_of_both_repositories_stands_once_and_comes_with_what_is_extended(
+    tmp_path: Path,
+) -> None:
+    entries = {"counting": ENTRY, "more": {**ENTRY, "extends": ["counting"]}}
+    root = registry(tmp_path, entries, *entries)
+    for name in ("counting", "more"):
+        (root / name / "deploy").mkdir()
+    (root / "counting" / "build" / "steps").mkdir()
+    (root / "counting" / "build" / "steps" / "both.py").write_text("counts = True\n")
+    (root / "counting" / templates.SHARED).write_text("lib/both.py: steps/both.py\n")
+    assert set(templates.load(root)) == set(entries)
+    for template in entries:
+        with rendering.assembled(template, "deploy", root) as content:
+            assert (content / "lib" / "both.py").read_text() == "counts = True\n"
+            assert not (content / "steps").exists()
+            assert not (content / templates.SHARED).exists()
+        with rendering.assembled(template, "build", root) as content:
+            assert not (content / "lib").exists()
+    # What is laid over another has the last word.
+    (root / "more" / "deploy" / "lib").mkdir()
+    (root / "more" / "deploy" / "lib" / "both.py").write_text("more = True\n")
+    with rendering.assembled("more", "deploy", root) as content:
+        assert (content / "lib" / "both.py").read_text() == "more = True\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("both.py: nowhere.py", "counting/shared.yaml: there is no build/nowhere.py"),
+        ("twice.py: twice.py", "deploy/twice.py is there as well, remove one of them"),
+        ("[both.py]", "counting/shared.yaml: expected paths in deploy with those in build"),
+    ],
+)
+def test_a_shared_file_that_is_missing_or_stands_twice_is_refused(
+    tmp_path: Path, content: str, told: str
+) -> None:
+    root = registry(tmp_path, {"counting": ENTRY}, "counting")
+    (root / "counting" / "deploy").mkdir()
+    for kind in templates.REPOSITORIES:
+        (root / "counting" / kind / "twice.py").write_text("same\n")
+    (root / "counting" / templates.SHARED).write_text(content)
+    with pytest.raises(TemplateError, match=told):
+        templates.load(root)
+
+
+def test_no_file_stands_twice_in_the_folders_of_both_repositories() -> None:
+    for folder in templates.SEED_CODE.iterdir():
+        found = {
+            kind: {
+                hashlib.sha256(path.read_bytes()).digest()
+                for path in (folder / kind).rglob("*")
+                if path.is_file() and path.stat().st_size and not MADE.search(path.as_posix())
+            }
+            for kind in templates.REPOSITORIES
+        }
+        assert not found["build"] & found["deploy"], f"{folder.name}: name it in {templates.SHARED}"
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from botocore.validate import ParamValidator
 from mlops_policy.model import Example, ResourceRule
 from mlops_policy.registry import RULES
 
-from automation.projects import templates
+from automation.projects import rendering, templates
 from localcloud.provider import schema
 from tests.policy import harness
 from tests.seed_code.deploy_repository import (
@@ -122,13 +122,17 @@ def test_the_policy_pack_and_the_sdk_take_all_of_it() -> None:
 
 # Traffic that is no table.
 
-TEXTS = ("sentiment", "llm-finetune")
+TEXTS = tuple(
+    template
+    for template in templates.load()
+    if "traffic.py" in templates.shared(templates.SEED_CODE / template)
+)
 """Templates whose repositories have ``traffic.py``."""
 
 
 def handled(template: str, asked: str, answered: str) -> dict[str, float]:
     """Columns of a request, as the analyzer gets them."""
-    path = templates.SEED_CODE / template / "deploy" / "traffic.py"
+    path = templates.shared(templates.SEED_CODE / template)["traffic.py"]
     spec = importlib.util.spec_from_file_location("traffic", path)
     assert spec is not None
     assert spec.loader is not None
@@ -142,9 +146,13 @@ def handled(template: str, asked: str, answered: str) -> dict[str, float]:
 
 @pytest.mark.parametrize("template", TEXTS)
 def test_the_baseline_and_the_analyzer_see_traffic_by_the_same_file(template: str) -> None:
-    folder = templates.SEED_CODE / template
-    built = (folder / "build" / "steps" / "traffic.py").read_bytes()
-    assert built == (folder / "deploy" / "traffic.py").read_bytes()
+    with (
+        rendering.assembled(template, "build") as build,
+        rendering.assembled(template, "deploy") as deploy,
+    ):
+        made = (build / "steps" / "traffic.py").read_bytes()
+        assert b"def preprocess_handler" in made
+        assert made == (deploy / "traffic.py").read_bytes()
 
 
 def test_a_repository_with_such_a_file_gives_it_to_the_analyzer(tmp_path: Path) -> None:
