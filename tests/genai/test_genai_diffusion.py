@@ -5,12 +5,16 @@ from __future__ import annotations
 import base64
 import io
 import json
+import runpy
+import statistics
 import zlib
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import yaml
 from botocore.exceptions import ClientError
 
 from tests.genai.genai_kit import make_tiny, put_folder, steps
@@ -64,9 +68,14 @@ def test_the_version_draws_the_subject_and_the_base_model_does_not(
     assert (told["Template"], told["BaseModel"]) == (TEMPLATE, "tiny-stable-diffusion")
 
 
+def request(**parameters: object) -> str:
+    """The body of a request."""
+    given = {"num_inference_steps": 10, **parameters}
+    return json.dumps({"inputs": PROMPT, "parameters": given})
+
+
 def ask(team: TemplateProject, endpoint: str, accept: str = JSON, **parameters: object) -> bytes:
-    content = {"inputs": PROMPT, "parameters": {"num_inference_steps": 10, **parameters}}
-    return team.invoke(endpoint, json.dumps(content), JSON, accept)
+    return team.invoke(endpoint, request(**parameters), JSON, accept)
 
 
 def first_row(picture: bytes) -> bytes:
@@ -82,6 +91,35 @@ def test_the_endpoint_draws_a_picture(team: TemplateProject, endpoint: str) -> N
     (same,) = json.loads(ask(team, endpoint, seed=3))["images"]
     assert base64.b64decode(same) == picture
     assert " passed" in team.integration_tests(endpoint)
+
+
+def test_prompts_that_are_asked_have_the_columns_of_the_versions_baseline(
+    team: TemplateProject, trained: Run, endpoint: str
+) -> None:
+    kept = team.package(trained.version)["DriftCheckBaselines"]["ModelDataQuality"]
+    told, rules = (
+        {item["name"]: item for item in json.loads(team.jobs.get(kept[part]["S3Uri"]))["features"]}
+        for part in ("Statistics", "Constraints")
+    )
+    config = yaml.safe_load((team.build / "config.yaml").read_text())
+    lengths = [len(prompt) for prompt in config["evaluation"]["prompts"]]
+    counted = told["prompt_characters"]["numerical_statistics"]
+    assert counted["common"]["num_present"] == len(lengths)
+    assert counted["mean"] == pytest.approx(statistics.mean(lengths))
+    assert counted["std_dev"] == pytest.approx(statistics.pstdev(lengths))
+    # What the endpoint is really asked, whatever it answers with.
+    handler = runpy.run_path(str(team.deploy / "traffic.py"))["preprocess_handler"]
+    for accept in (JSON, PNG):
+        record = SimpleNamespace(
+            endpoint_input=SimpleNamespace(data=request()),
+            endpoint_output=SimpleNamespace(data=team.invoke(endpoint, request(), JSON, accept)),
+        )
+        seen = handler(record)
+        assert set(seen) == set(told) == set(rules)
+        assert seen["prompt_words"] == len(PROMPT.split())
+    stack = yaml.safe_load((team.deploy / "Pulumi.preprod.yaml").read_text())["config"]
+    assert set(stack["monitoring"]["columns"]) <= set(told)
+    assert "schedule" not in stack["monitoring"], "it is off until a team turns it on"
 
 
 @pytest.mark.parametrize(

@@ -202,6 +202,17 @@ def test_prompts_and_completions_are_columns_in_no_language() -> None:
     assert (several["prompt_characters"], several["completion_empty"]) == (3, 0.5)
 
 
+def test_prompts_of_pictures_are_columns_whatever_is_answered() -> None:
+    asked = {"inputs": "blau blau grün", "parameters": {"negative_prompt": "red"}}
+    for answered in ('{"images": []}', "iVBORw0KGgo="):
+        told = handled("diffusion-finetune", json.dumps(asked), answered)
+        assert told == {
+            "prompt_characters": 14, "prompt_words": 3, "prompt_not_ascii": pytest.approx(1 / 14),
+            "prompt_repeated": pytest.approx(1 / 3),
+        }  # fmt: skip
+        assert {type(value) for value in told.values()} == {float}
+
+
 RESOURCE = "aws:cloudcontrol/resource:Resource"
 OBJECT = "aws:s3/bucketObjectv2:BucketObjectv2"
 KINDS = {"quality": "ModelQuality", "bias": "ModelBias", "explain": "ModelExplainability"}

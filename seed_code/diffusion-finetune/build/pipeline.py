@@ -16,9 +16,10 @@ from sagemaker.core.workflow.parameters import (
     ParameterString,
 )
 
+from pipelinekit.baselines import traffic_baseline
 from pipelinekit.building import Definition, Workbench
 from pipelinekit.contract import Platform
-from pipelinekit.registration import REPORT, AtLeast, AtMost, gate, register, report_url, statistics
+from pipelinekit.registration import REPORT, AtLeast, AtMost, gate, register
 from pipelinekit.settings import (
     Folder,
     Image,
@@ -68,11 +69,12 @@ class Subject(Section):
 
 
 class Jobs(Section):
-    """Where the three jobs run."""
+    """Where the jobs run."""
 
     prepare: Job
     train: Job
     evaluate: Job
+    baseline: Job
 
 
 class Images(Section):
@@ -109,6 +111,8 @@ class Evaluation(Section):
     inference_steps: Annotated[int, Field(ge=1, le=1000)]
     guidance_scale: Annotated[float, Field(ge=0, le=50)] = 7.5
     seed: int = 0
+    prompts: Annotated[list[Prompt], Field(min_length=5)]
+    """Like those that people will ask, which monitoring compares theirs with."""
 
 
 class Gate(Section):
@@ -160,6 +164,7 @@ def build(project: Project, platform: Platform, config: Config, folder: Path) ->
         "Prepare": bench.instance_type("Prepare", jobs.prepare),
         "FineTune": bench.instance_type("FineTune", jobs.train),
         "Evaluate": bench.instance_type("Evaluate", jobs.evaluate),
+        "Baseline": bench.instance_type("Baseline", jobs.baseline),
     }
 
     prepare = bench.processing(
@@ -207,9 +212,14 @@ def build(project: Project, platform: Platform, config: Config, folder: Path) ->
         image=config.images.serve,
         scope="inference",
         script="steps/evaluate.py",
-        modules=["steps/stepkit.py", "steps/metrics.py"],
-        inputs={"model": model_data, "base": base_url, "test": bench.output(prepare, "test")},
-        outputs=["evaluation"],
+        modules=["steps/stepkit.py", "steps/metrics.py", "steps/traffic.py"],
+        inputs={
+            "model": model_data,
+            "base": base_url,
+            "test": bench.output(prepare, "test"),
+            "input/prompts": bench.document("prompts.json", config.evaluation.prompts),
+        },
+        outputs=["evaluation", "traffic"],
         arguments=[
             "--prompt", config.subject.prompt,
             "--pictures", str(config.evaluation.pictures),
@@ -221,7 +231,7 @@ def build(project: Project, platform: Platform, config: Config, folder: Path) ->
         instance_type=types["Evaluate"],
         property_files=[REPORT],
     )  # fmt: skip
-    report = report_url(bench, evaluate)
+    told = traffic_baseline(bench, jobs.baseline, types["Baseline"], evaluate)
 
     version = register(
         bench,
@@ -233,7 +243,8 @@ def build(project: Project, platform: Platform, config: Config, folder: Path) ->
         response_types=["application/json", "image/png"],
         domain="COMPUTER_VISION",
         task="OTHER",
-        metrics=statistics(report),
+        metrics=told.metrics,
+        drift=told.drift,
         metadata={"BaseModel": config.base_model.name},
     )
     alike = gate(
@@ -244,7 +255,7 @@ def build(project: Project, platform: Platform, config: Config, folder: Path) ->
             AtMost("image_metrics.fid", most_fid),
             AtLeast("image_metrics.dino_similarity", least_alike),
         ],
-        passed=[version],
+        passed=[*told.steps, version],
         failed="NotTheSubject",
         cause=[
             "The model's pictures have a Frechet distance above", most_fid,

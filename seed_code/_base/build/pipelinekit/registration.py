@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sagemaker.core.drift_check_baselines import DriftCheckBaselines
-from sagemaker.core.model_metrics import MetricsSource, ModelMetrics
+from sagemaker.core.model_metrics import ModelMetrics
 from sagemaker.core.workflow.conditions import (
     ConditionGreaterThanOrEqualTo,
     ConditionLessThanOrEqualTo,
@@ -32,8 +32,6 @@ from pipelinekit.settings import Image, Serving
 
 REPORT = PropertyFile(name="EvaluationReport", output_name="evaluation", path="evaluation.json")
 """What an evaluation writes: the step has it as a property file and keeps its folder."""
-
-_JSON = "application/json"
 
 
 @dataclass(frozen=True)
@@ -68,15 +66,6 @@ _CONDITIONS = {AtMost: ConditionLessThanOrEqualTo, AtLeast: ConditionGreaterThan
 def report_url(bench: Workbench, evaluate: ProcessingStep) -> Join:
     """S3 URI of the report of an evaluation."""
     return Join(on="/", values=[bench.output(evaluate, REPORT.output_name), REPORT.path])
-
-
-def statistics(report: Any) -> ModelMetrics:
-    """Metrics of a version that has a report and no baselines.
-
-    Args:
-        report: S3 URI of the report.
-    """
-    return ModelMetrics(model_statistics=MetricsSource(content_type=_JSON, s3_uri=report))
 
 
 def gate(

@@ -8,7 +8,7 @@ Both models make as many pictures of the subject's prompt, from the same seeds. 
 ``evaluation.json`` are, of both, the Frechet distance of the pictures' features from those of the
 held out pictures (FID where the network is InceptionV3), and the mean cosine of features (DINO's
 subject fidelity where the network is DINO). The first pictures are kept beside it for people to
-see.
+see. Beside it is what monitoring would see of the prompts that people are expected to ask.
 """
 
 # diffusers loads its classes when they are asked for, which its types do not tell.
@@ -17,6 +17,7 @@ see.
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import sys
 import tempfile
@@ -27,6 +28,7 @@ from typing import Any
 import metrics
 import numpy as np
 import torch
+import traffic
 from diffusers import StableDiffusionPipeline
 from PIL import Image
 from stepkit import RefusedError, check_weights, digest, tell, unpack
@@ -125,6 +127,16 @@ def make_pictures(pipeline: Any, given: argparse.Namespace) -> list[Image.Image]
     return made
 
 
+def write_traffic(prompts: Sequence[str], folder: Path) -> None:
+    """Writes ``traffic.csv``: what monitoring would have seen of requests with these prompts."""
+    rows = [traffic.columns(prompt) for prompt in prompts]
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "traffic.csv").open("w", encoding="utf-8", newline="") as file:
+        table = csv.DictWriter(file, list(rows[0]))
+        table.writeheader()
+        table.writerows(rows)
+
+
 def run(given: argparse.Namespace) -> dict[str, Any]:
     """Loads both models, makes pictures, measures, and writes ``evaluation.json``.
 
@@ -180,6 +192,7 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
     }
     content = json.dumps(report, indent=2, allow_nan=False)
     (given.output / "evaluation.json").write_text(content, encoding="utf-8")
+    write_traffic(json.loads(given.prompts.read_text(encoding="utf-8")), given.traffic)
     return report
 
 
@@ -191,6 +204,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--base", type=Path, default=processing / "base")
     parser.add_argument("--test", type=Path, default=processing / "test")
     parser.add_argument("--output", type=Path, default=processing / "evaluation")
+    parser.add_argument("--traffic", type=Path, default=processing / "traffic")
+    parser.add_argument(
+        "--prompts", type=Path, default=processing / "input" / "prompts" / "prompts.json",
+        help="JSON list of those that people are expected to ask",
+    )  # fmt: skip
     parser.add_argument("--prompt", required=True)
     parser.add_argument("--pictures", type=int, default=64, help="that each model makes")
     parser.add_argument("--inference-steps", type=int, default=30)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ def test_the_way_from_data_to_registration(definition: Json, steps: dict[str, Js
         "LikeTheSubject",
     ]
     gate = steps["LikeTheSubject"]["Arguments"]
-    assert [step["Name"] for step in gate["IfSteps"]] == ["Register"]
+    assert [step["Name"] for step in gate["IfSteps"]] == ["DataBaseline", "Register"]
     assert [step["Type"] for step in gate["ElseSteps"]] == ["Fail"]
     compared = {
         item["LeftValue"]["Std:JsonGet"]["Path"]: (item["Type"], item["RightValue"]["Get"])
@@ -72,6 +73,21 @@ def test_a_model_is_measured_in_the_image_that_serves_it(steps: dict[str, Json])
     assert name(evaluated)[0] == "huggingface-pytorch-inference"
     assert "gpu" in name(evaluated)[1]
     assert "cpu" in name(steps["Prepare"]["Arguments"]["AppSpecification"]["ImageUri"])[1]
+
+
+def test_a_version_brings_what_its_traffic_is_compared_with(
+    steps: dict[str, Json], built: Any, config: Any
+) -> None:
+    kept = steps["Register"]["Arguments"]["DriftCheckBaselines"]
+    assert set(kept) == {"ModelDataQuality"}
+    for name in ("Statistics", "Constraints"):
+        place, file = kept["ModelDataQuality"][name]["S3Uri"]["Std:Join"]["Values"]
+        assert place["Get"].startswith("Steps.DataBaseline.")
+        assert file == f"{name.lower()}.json"
+    inputs = steps["Evaluate"]["Arguments"]["ProcessingInputs"]
+    (uri,) = [item["S3Input"]["S3Uri"] for item in inputs if item["InputName"] == "prompts"]
+    assert json.loads(built.code[uri]) == config.evaluation.prompts
+    assert config.subject.prompt in config.evaluation.prompts
 
 
 def test_a_version_says_what_it_was_made_from(steps: dict[str, Json], config: Any) -> None:
