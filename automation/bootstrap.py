@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 
 from automation import deployer_policies
 from components import iam, storage
+from components.baseline_policies import CONFIG_SERVICE
 from components.catalog import VENDING_ROLE
 from components.naming import Names
 from components.settings import PlatformSettings
@@ -106,6 +107,8 @@ def bootstrap(
         work = _Work(sessions[stack.environment], stack.names, dry_run, tell)
         for role in ("deployer", "preview"):
             _account_role(work, stack, role, hub_caller)
+        if stack.owns_account and stack.security_services.config:
+            _config_role(work)
     hub = by_environment["governance"]
     work = _Work(sessions["governance"], hub.names, dry_run, tell)
     _continuous_integration(work, hub)
@@ -177,6 +180,16 @@ def deployer_trust(settings: PlatformSettings, role: str, hub_caller: str) -> li
             conditions={"ArnLike": {"aws:PrincipalArn": sorted(names)}},
         )
     ]
+
+
+def _config_role(work: _Work) -> None:
+    """AWS Config's service-linked role: an account has one, whoever made it."""
+    client = work.client("iam")
+    if not client.list_roles(PathPrefix=f"/aws-service-role/{CONFIG_SERVICE}/")["Roles"]:
+        work.change(
+            "create the service-linked role of AWS Config",
+            lambda: client.create_service_linked_role(AWSServiceName=CONFIG_SERVICE),
+        )
 
 
 def _account_role(work: _Work, stack: PlatformSettings, role: str, hub_caller: str) -> None:

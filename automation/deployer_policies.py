@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator, Sequence
 
 from components import iam
+from components.baseline_policies import CONFIG_SERVICE, config_role_arn
 from components.launching import BUCKET, LAUNCH
 from components.naming import Names
 from components.projects.policies import GITHUB
@@ -145,13 +146,20 @@ def deployer_statements(names: Names) -> list[iam.Statement]:
                 "StringEquals": {
                     "iam:PassedToService": [
                         "sagemaker.amazonaws.com", "vpc-flow-logs.amazonaws.com",
-                        "config.amazonaws.com", "lakeformation.amazonaws.com",
+                        "lakeformation.amazonaws.com",
                         "datazone.amazonaws.com", "events.amazonaws.com",
                         "lambda.amazonaws.com", "codebuild.amazonaws.com",
                         "codepipeline.amazonaws.com", "servicecatalog.amazonaws.com",
                     ]
                 }
             },
+        ),
+        iam.Statement(
+            # Made by the bootstrap; it trusts AWS Config alone.
+            sid="PassConfigsRole",
+            actions=["iam:PassRole"],
+            resources=[config_role_arn(names)],
+            conditions={"StringEquals": {"iam:PassedToService": CONFIG_SERVICE}},
         ),
         iam.Statement(
             sid="NeverItself",

@@ -354,41 +354,10 @@ class AccountBaseline(pulumi.ComponentResource):
 
     def _config(self) -> pulumi.Resource:
         names = self._names
-        self._role(
-            "config-recorder",
-            [iam.service_trust("config.amazonaws.com", account_id=names.account_id)],
-            [
-                iam.Statement(
-                    # Config records every resource of the account: that is its purpose.
-                    sid="ReadResources",
-                    actions=["config:Describe*", "config:Get*", "ec2:Describe*", "iam:Get*",
-                             "iam:List*", "s3:GetBucket*", "s3:ListAllMyBuckets",
-                             "sagemaker:List*"],
-                    resources=["*"],
-                ),
-                iam.Statement(
-                    sid="CheckBucket",
-                    actions=["s3:GetBucketAcl"],
-                    resources=[names.bucket_arn("logs")],
-                ),
-                iam.Statement(
-                    sid="EncryptRecords",
-                    actions=["kms:Decrypt", "kms:GenerateDataKey"],
-                    resources=[self.key_arns["logs"]],
-                ),
-                iam.Statement(
-                    sid="Deliver",
-                    actions=["s3:PutObject"],
-                    resources=[
-                        f"{names.bucket_arn('logs')}/AWSLogs/{names.account_id}/Config/*"
-                    ],
-                ),
-            ],
-        )  # fmt: skip
         recorder = aws.cfg.Recorder(
             f"{self._name}-recorder",
             name=names.name("recorder"),
-            role_arn=self.role_arns["config-recorder"],
+            role_arn=policies.config_role_arn(names),
             recording_group={"all_supported": True, "include_global_resource_types": True},
             opts=self._child(),
         )

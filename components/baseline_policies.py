@@ -49,6 +49,19 @@ SIGN_IN = "studio-user"
 says whose profile: of identities, of the role's sessions, and of profiles."""
 
 
+CONFIG_SERVICE = "config.amazonaws.com"
+
+
+def config_role_arn(names: Names) -> str:
+    """The service-linked role by which AWS Config reads every type that it records.
+
+    No role of the platform's own could: its boundary ends where the platform does. It is also what
+    Security Hub's control Config.1 asks for. The bootstrap makes it.
+    """
+    role = f"aws-service-role/{CONFIG_SERVICE}/AWSServiceRoleForConfig"
+    return f"arn:{names.partition}:iam::{names.account_id}:role/{role}"
+
+
 def key_statements(names: Names, purpose: str) -> list[iam.Statement]:
     """A key's policy: administered by IAM, used through its services, logs by their own rule."""
     services = [f"{service}.{names.region}.amazonaws.com" for service in KEY_SERVICES[purpose]]
@@ -104,6 +117,17 @@ def key_statements(names: Names, purpose: str) -> list[iam.Statement]:
                         "kms:EncryptionContext:aws:logs:arn": names.arn("logs", "log-group:*")
                     }
                 },
+            )
+        )
+        statements.append(
+            iam.Statement(
+                # Source: AWS Config developer guide, KMS key for the delivery channel, when a
+                # service-linked role is used.
+                sid="ConfigDelivers",
+                principals={"Service": [CONFIG_SERVICE]},
+                actions=["kms:Decrypt", "kms:GenerateDataKey"],
+                resources=["*"],
+                conditions={"StringEquals": {"aws:SourceAccount": names.account_id}},
             )
         )
     if purpose == "messages":

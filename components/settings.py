@@ -485,7 +485,8 @@ class SecurityServices(Tree):
     access_analyzer: bool = True
     """IAM Access Analyzer."""
     config: bool = False
-    """AWS Config recorder."""
+    """AWS Config recorder. The bootstrap makes its service-linked role: run it once more when this
+    is switched on."""
     guardduty: bool = False
     """GuardDuty detector."""
     security_hub: bool = False

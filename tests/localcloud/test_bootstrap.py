@@ -95,7 +95,10 @@ class Company:
         loaded = settings.load_stack(CHECKOUT.root, environment)
         organization = loaded.organization.model_copy(update={"accounts": self.accounts})
         pipeline = loaded.ci.model_copy(update={"github_repository": repository})
-        return loaded.model_copy(update={"organization": organization, "ci": pipeline})
+        services = loaded.security_services.model_copy(update={"config": environment == "dev"})
+        return loaded.model_copy(
+            update={"organization": organization, "ci": pipeline, "security_services": services}
+        )
 
     def names(self, environment: str) -> Names:
         return next(s.names for s in self.settings if s.environment == environment)
@@ -150,8 +153,10 @@ class Company:
         return found["PolicyVersion"]["Document"]
 
     def roles(self, environment: str) -> set[str]:
+        """All but service-linked ones, which are told by their path."""
         found = self.client("iam", environment).list_roles()["Roles"]
-        return {role["RoleName"] for role in found}
+        linked = "/aws-service-role/"
+        return {role["RoleName"] for role in found if not role["Path"].startswith(linked)}
 
     def providers(self) -> list[dict[str, Any]]:
         iam = self.client("iam", "governance")
@@ -409,6 +414,15 @@ class TestFourEmptyAccounts:
         assert result.secrets_provider == f"awskms://{alias}?region={REGION}&awssdk=v2"
         aliases = company.client("kms", "governance").list_aliases()["Aliases"]
         assert alias in [each["AliasName"] for each in aliases]
+
+
+def test_config_has_its_service_linked_role_where_it_is_on(company: Company) -> None:
+    for environment in ENVIRONMENTS:
+        found = company.client("iam", environment).list_roles(
+            PathPrefix="/aws-service-role/config.amazonaws.com/"
+        )["Roles"]
+        on = company.accounts[environment] == company.accounts["dev"]
+        assert len(found) == (1 if on else 0)
 
 
 def test_a_second_run_changes_nothing(company: Company) -> None:

@@ -107,7 +107,7 @@ def test_every_role_is_under_the_boundary_and_trusts_on_a_condition(
     program = made(run, environment)
     roles = program.of("aws:iam/role:Role")
     names = {role.name.removeprefix("baseline-") for role in roles}
-    personas = {"platform-engineer", "ml-engineer", "governance-officer", "config-recorder"}
+    personas = {"platform-engineer", "ml-engineer", "governance-officer"}
     assert names == personas | ({"model-execution"} if environment != "governance" else set())
     for role in roles:
         boundary = role.inputs["permissionsBoundary"]
@@ -212,9 +212,20 @@ def test_config_delivers_encrypted_into_the_log_bucket(run: Run) -> None:
     (channel,) = program.of("aws:cfg/deliveryChannel:DeliveryChannel")
     assert channel.inputs["s3BucketName"].endswith("-logs")
     assert channel.inputs["s3KmsKeyArn"].endswith("key/baseline-logs-id")
-    role = program.one("aws:iam/rolePolicy:RolePolicy", "baseline-config-recorder").document()
-    key = [s["Resource"] for s in role["Statement"] if s["Sid"] == "EncryptRecords"]
-    assert key == [[channel.inputs["s3KmsKeyArn"]]]
+    statements = program.one("aws:kms/key:Key", "baseline-logs").document()["Statement"]
+    (delivers,) = (s for s in statements if s["Sid"] == "ConfigDelivers")
+    assert delivers["Principal"] == {"Service": ["config.amazonaws.com"]}
+    assert set(delivers["Action"]) == {"kms:Decrypt", "kms:GenerateDataKey"}
+    assert delivers["Condition"] == {"StringEquals": {"aws:SourceAccount": ACCOUNTS["dev"]}}
+
+
+def test_config_records_by_its_service_linked_role_which_no_boundary_limits(run: Run) -> None:
+    (recorder,) = made(run).of("aws:cfg/recorder:Recorder")
+    assert recorder.inputs["roleArn"] == (
+        f"arn:aws:iam::{ACCOUNTS['dev']}:role/aws-service-role/config.amazonaws.com/"
+        "AWSServiceRoleForConfig"
+    )
+    assert recorder.inputs["recordingGroup"]["allSupported"] is True
 
 
 def test_no_statement_admits_everybody(run: Run) -> None:
@@ -241,7 +252,7 @@ def test_a_preview_knows_every_document_that_names_no_id(run: Run) -> None:
     assert {r.urn for r in known.resources} == {r.urn for r in previewed.resources}
     texts = {(r.urn, key) for r, key, _ in known.documents()}
     unknown = texts - {(r.urn, key) for r, key, _ in previewed.documents()}
-    assert {urn.split("::")[-1] for urn, _ in unknown} == {"baseline-config-recorder"}
+    assert not unknown
 
 
 def test_every_resource_is_a_child_of_the_component(run: Run) -> None:
