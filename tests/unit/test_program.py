@@ -24,7 +24,10 @@ ALL_ON = {
     "mlops:securityServices": dict.fromkeys(
         ("access_analyzer", "config", "guardduty", "security_hub"), True
     ),
-    "mlops:budget": {"monthly_usd": {"ml": 100}, "emails": ["ml@example.com"]},
+    "mlops:budget": {
+        "monthly_usd": {"ml": 100, **{f"ml-{stack}": 100 for stack in ENVIRONMENTS}},
+        "emails": ["ml@example.com"],
+    },
     "mlops:personas": {
         "governance_officer": ["arn:aws:iam::111111111111:role/Officers"],
     },
