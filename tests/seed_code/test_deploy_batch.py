@@ -14,6 +14,7 @@ import pytest
 from components import iam
 from components.events import queue_statements
 from components.projects import batch
+from localcloud.emulator.callers import through_vpc_endpoint
 from tests.localcloud.emulators import HUB, Cloud, checkout, running
 from tests.localcloud.jobs_world import network
 from tests.localcloud.kit import until
@@ -115,11 +116,23 @@ def manifest(pipeline: Pipeline, run: dict[str, Any]) -> dict[str, Any]:
 
 def read(pipeline: Pipeline, uri: str) -> str:
     bucket, _, key = uri.removeprefix("s3://").partition("/")
-    return pipeline.target("s3").get_object(Bucket=bucket, Key=key)["Body"].read().decode()
+    return inside(pipeline).get_object(Bucket=bucket, Key=key)["Body"].read().decode()
 
 
 def put(pipeline: Pipeline, key: str, body: str) -> None:
-    pipeline.target("s3").put_object(Bucket=BUCKET, Key=key, Body=body.encode())
+    # Files are delivered from anywhere, and everything else is put from inside of the network.
+    s3 = pipeline.target("s3") if key.startswith("input/") else inside(pipeline)
+    s3.put_object(Bucket=BUCKET, Key=key, Body=body.encode())
+
+
+def inside(pipeline: Pipeline) -> Any:
+    """S3 as the target's administrator through the VPC's endpoint."""
+    [endpoint] = [
+        item["VpcEndpointId"]
+        for item in pipeline.target("ec2").describe_vpc_endpoints()["VpcEndpoints"]
+        if item["ServiceName"].endswith(".s3")
+    ]
+    return through_vpc_endpoint(pipeline.target("s3"), endpoint)
 
 
 # The tests of this file tell one story, in this order.
@@ -181,7 +194,7 @@ def test_files_are_predicted_on_as_they_arrive_and_by_the_schedule(pipeline: Pip
     values = [float(v) for v in read(pipeline, made["uri"]).replace("\n", ",").split(",") if v]
     assert len(values) == 3
     assert len(set(values)) == 1
-    head = pipeline.target("s3").head_object(
+    head = inside(pipeline).head_object(
         Bucket=BUCKET, Key=made["uri"].removeprefix(f"s3://{BUCKET}/")
     )
     assert head["ServerSideEncryption"] == "aws:kms"

@@ -31,10 +31,12 @@ from components.naming import ENVIRONMENTS
 from components.projects import batch
 from components.projects.project import EnvironmentContract, TargetSide
 from components.settings import PlatformSettings, load_stack
+from localcloud.emulator.callers import through_vpc_endpoint
 from localcloud.engine import ensure_engine
 from localcloud.environment import Instance, local_environment
 from localcloud.paths import CHECKOUT
 from tests.localcloud.emulators import Cloud, checkout, running
+from tests.localcloud.jobs_world import network
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(180)]
 
@@ -61,7 +63,8 @@ class World:
 
     @property
     def s3(self) -> Any:
-        return self.cloud.client("s3", self.target.account_id)
+        client = self.cloud.client("s3", self.target.account_id)
+        return through_vpc_endpoint(client, s3_endpoint(self.cloud, self.target.account_id))
 
     @property
     def bucket(self) -> str:
@@ -73,7 +76,7 @@ class World:
         assert run.ok, run.errors
 
 
-def only_the_target(key: str, group: str) -> Callable[..., Callable[[], None]]:
+def only_the_target(key: str, endpoint: str, group: str) -> Callable[..., Callable[[], None]]:
     """The program of projects, with one of its sides."""
 
     def made(
@@ -89,6 +92,7 @@ def only_the_target(key: str, group: str) -> Callable[..., Callable[[], None]]:
             subnet_ids=["subnet-1", "subnet-2"],
             security_group_ids=["sg-1"],
             vpc_id="vpc-1",
+            s3_endpoint_id=endpoint,
             key_arns=dict.fromkeys(keys, key),
             boundary_arn=settings.names.policy_arn("boundary"),
             access_log_bucket=settings.names.bucket("access-logs"),
@@ -145,12 +149,12 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
             for kind in ("build", "deploy"):
                 folder = tmp_path / "hosted" / owner / f"rings-{kind}"
                 subprocess.run(["git", "init", "--quiet", "--bare", str(folder)], check=True)
-        key = prepare(cloud, platform)
+        key, endpoint = prepare(cloud, platform)
         # What the policy pack says of a project is asked elsewhere; here it would only take time.
         monkeypatch.setattr(
             vending, "run_stack", lambda *a, **k: run_stack(*a, **{**k, "policy_packs": []})
         )
-        monkeypatch.setattr(vending, "program", only_the_target(key, "alerts"))
+        monkeypatch.setattr(vending, "program", only_the_target(key, endpoint, "alerts"))
         deployer = target.names.role_arn("deployer")
 
         def session(environment: str) -> boto3.Session:
@@ -177,8 +181,12 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         yield made
 
 
-def prepare(cloud: Cloud, platform: Mapping[str, PlatformSettings]) -> str:
-    """What the platform would have: a state bucket, and in the target a key and a deployer."""
+def prepare(cloud: Cloud, platform: Mapping[str, PlatformSettings]) -> tuple[str, str]:
+    """What the platform would have: a state bucket, and in the target a deployer, key and endpoint.
+
+    Returns:
+        ARN of the key, and id of the target's S3 endpoint.
+    """
     hub, target = platform["governance"], platform["preprod"]
     where = {"CreateBucketConfiguration": {"LocationConstraint": hub.region}}
     for purpose in ("pulumi-state", "archive"):
@@ -209,7 +217,14 @@ def prepare(cloud: Cloud, platform: Mapping[str, PlatformSettings]) -> str:
         account=target.account_id,
         trust={"Principal": {"AWS": [settings.names.root_arn for settings in (hub, target)]}},
     )
-    return cloud.client("kms", target.account_id).create_key()["KeyMetadata"]["Arn"]
+    network(cloud.client("ec2", target.account_id))
+    key = cloud.client("kms", target.account_id).create_key()["KeyMetadata"]["Arn"]
+    return key, s3_endpoint(cloud, target.account_id)
+
+
+def s3_endpoint(cloud: Cloud, account: str) -> str:
+    [endpoint] = cloud.client("ec2", account).describe_vpc_endpoints()["VpcEndpoints"]
+    return endpoint["VpcEndpointId"]
 
 
 def test_files_stay_are_taken_over_and_go_only_when_that_is_said(world: World) -> None:
