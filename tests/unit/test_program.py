@@ -10,12 +10,14 @@ from typing import Any
 import pulumi
 import pytest
 import yaml
+from mlops_policy.model import Example
 
 from automation import recovery
 from components.naming import ENVIRONMENTS
 from localcloud.awsx.vpc import TOKEN
 from localcloud.paths import CHECKOUT
 from localcloud.provider import table
+from tests.policy import harness
 from tests.unit import projects
 from tests.unit.conftest import Program, run_program
 
@@ -60,6 +62,16 @@ BASIC = {
     ),
     "mlops:selfService": {"enabled": False},
 }
+ALL_ON_IN_THE_HUB = {
+    "mlops:registry": {
+        "model_package_groups": ["abalone", "churn"],
+        "image_repositories": ["inference"],
+        "sharing": "ram",
+    },
+    "mlops:ci": {"github_repository": "acme/platform"},
+    "mlops:projects": {"github_oidc": "create", "people": {"grace": "grace.hopper"}},
+    "mlops:retention": {"logs_days": 400, "trail_days": 3650},
+}
 FROM_S3 = {"mlops:selfService": {"catalogue": "s3"}}
 
 
@@ -88,7 +100,8 @@ def whole(stack: str, variant: int = 0, *, preview: bool = False) -> Program:
 
 def variants(stack: str) -> list[dict[str, Any]]:
     """What is checked in, everything, the least; where people launch, from S3 alone."""
-    full = ALL_ON | (ALL_ON_IN_DEV if stack == "dev" else {})
+    own = {"dev": ALL_ON_IN_DEV, "governance": ALL_ON_IN_THE_HUB}
+    full = ALL_ON | own.get(stack, {})
     least = {
         key: value for key, value in BASIC.items() if stack == "dev" or key != "mlops:dataAccess"
     }
@@ -132,6 +145,37 @@ def test_a_preview_of_a_new_stack_registers_what_an_update_does(stack: str) -> N
     assert {(r.type, r.name) for r in before.resources} == {
         (r.type, r.name) for r in after.resources
     }
+
+
+def test_the_hub_shares_its_groups_by_ram_or_lets_them_be_read_by_policy() -> None:
+    def granted(variant: int) -> tuple[set[str], set[str], set[str]]:
+        hub = whole("governance", variant)
+        shares = hub.of("aws:ram/resourceShare:ResourceShare")
+        assert not [share for share in shares if share.inputs["allowExternalPrincipals"]]
+        policies = hub.of("aws:sagemaker/modelPackageGroupPolicy:ModelPackageGroupPolicy")
+        return (
+            {share.inputs["name"] for share in shares},
+            {
+                p.inputs["principal"]
+                for p in hub.of("aws:ram/principalAssociation:PrincipalAssociation")
+            },
+            {policy.inputs["modelPackageGroupName"] for policy in policies},
+        )
+
+    groups = {f"mlops-governance-{name}" for name in ("abalone", "churn")}
+    accounts = {"222222222222", "333333333333", "444444444444"}
+    assert granted(1) == (groups, accounts, set())
+    assert granted(0) == (set(), set(), {"mlops-governance-abalone"})
+
+
+@pytest.mark.parametrize("stack", ENVIRONMENTS)
+def test_no_rule_of_the_policy_pack_is_violated_with_every_option(stack: str) -> None:
+    count, violations = harness.judged(
+        Example(resource.type, resource.inputs, resource.name)
+        for resource in whole(stack, 1).resources
+    )
+    assert not violations, "\n".join(violations)
+    assert count > 100
 
 
 def test_launches_come_from_dev_and_from_whom_the_portfolios_are_shared_to() -> None:
