@@ -113,6 +113,37 @@ class Platform:
             aws_secret_access_key=key.secret_access_key,
         )
 
+    def as_role(self, environment: str, role: str) -> boto3.Session:
+        """A session of a role that only services assume.
+
+        Its trust is widened for the moment and put back; what it may do is as deployed.
+        """
+        iam, name = self.client("iam", environment), f"mlops-{environment}-{role}"
+        described = iam.get_role(RoleName=name)["Role"]
+        trust = described["AssumeRolePolicyDocument"]
+        instance = running_instance(Paths(self.root))
+        account = instance.accounts[environment]
+        added = {
+            "Sid": "Test",
+            "Effect": "Allow",
+            "Principal": {"AWS": f"arn:aws:iam::{account}:root"},
+            "Action": "sts:AssumeRole",
+        }
+        wider = {**trust, "Statement": [*trust["Statement"], added]}
+        iam.update_assume_role_policy(RoleName=name, PolicyDocument=json.dumps(wider))
+        try:
+            given = self.client("sts", environment).assume_role(
+                RoleArn=described["Arn"], RoleSessionName="somebody"
+            )["Credentials"]
+        finally:
+            iam.update_assume_role_policy(RoleName=name, PolicyDocument=json.dumps(trust))
+        return boto3.Session(
+            aws_access_key_id=given["AccessKeyId"],
+            aws_secret_access_key=given["SecretAccessKey"],
+            aws_session_token=given["SessionToken"],
+            region_name=instance.region,
+        )
+
     def edit(self, stack: str | None, change: Any) -> None:
         """Change the settings of a stack, or the project's when stack is None."""
         path = self.root / ("Pulumi.yaml" if stack is None else f"Pulumi.{stack}.yaml")

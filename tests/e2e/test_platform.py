@@ -11,15 +11,18 @@ import time
 from typing import Any
 
 import pytest
+from botocore import xform_name
 from botocore.exceptions import ClientError
 
 from components.naming import ENVIRONMENTS
+from components.settings import load_stack
 from localcloud.emulator import daemon
 from localcloud.emulator.callers import through_vpc_endpoint
 from localcloud.environment import running_instance
 from localcloud.paths import Paths
 from tests.e2e.conftest import Platform
 from tests.localcloud.kit import until
+from tests.unit.guarded_jobs import Placed, guarded
 
 pytestmark = pytest.mark.e2e
 
@@ -143,6 +146,16 @@ def test_the_page_shows_each_account_as_it_is(platform: Platform) -> None:
 def test_a_second_up_changes_nothing(platform: Platform) -> None:
     told = platform.automation("preview", "--all", code=0)
     assert told.count("no changes") >= len(ENVIRONMENTS)
+    # And by the literal command, which carries out what a preview only tells.
+    for stack in ("dev", "governance"):
+        told = platform.pulumi("up", "-s", stack, "--yes", "--skip-preview", "--expect-no-changes")
+        [unchanged] = re.findall(r"^Resources:\n    (\d+) unchanged\n\n", told, re.M)
+        assert int(unchanged) > 100
+
+
+def test_right_after_an_up_nothing_has_drifted(platform: Platform) -> None:
+    told = platform.automation("drift", "--all", code=0)
+    assert told.count("no changes") >= len(ENVIRONMENTS)
 
 
 def test_a_new_user_makes_one_profile_and_nothing_else(platform: Platform) -> None:
@@ -223,6 +236,41 @@ def test_what_dev_made_cannot_be_seen_from_prod(platform: Platform) -> None:
         platform.client("s3", "prod").list_objects_v2(
             Bucket="mlops-dev-eu-west-1-222222222222-logs"
         )
+
+
+def test_a_job_that_breaks_a_guard_is_refused_to_the_deployed_role(platform: Platform) -> None:
+    """With the requests that tests/unit/test_job_guards.py shows to the policy pack, too."""
+    listed = platform.client("ssm", "dev").get_paginator("get_parameters_by_path")
+    told = {
+        item["Name"].removeprefix("/mlops/dev/"): item["Value"]
+        for page in listed.paginate(Path="/mlops/dev/", Recursive=True)
+        for item in page["Parameters"]
+    }
+    at = Placed(
+        # The guards come first: what they let through is refused for this role, which nobody may
+        # pass, and starts nothing.
+        "arn:aws:iam::222222222222:role/mlops-dev-deployer",
+        told["vpc/private-subnet-ids"].split(","),
+        told["vpc/security-group-ids"].split(","),
+        told["kms/storage/arn"],
+        told["kms/data/arn"],
+        load_stack(platform.root, "dev").studio.default_instance_type,
+    )
+    sagemaker = platform.as_role("dev", "data-scientist-execution").client(
+        "sagemaker", endpoint_url=running_instance(Paths(platform.root)).endpoint
+    )
+    for job in guarded(at):
+        call = getattr(sagemaker, xform_name(job.operation))
+        guarded_itself = f"not authorized to perform: sagemaker:{job.operation}"
+        with pytest.raises(ClientError) as refused:
+            call(**job.request)
+        assert guarded_itself not in str(refused.value)
+        # Whether containers are isolated is a setting, which is off here.
+        for guard in set(job.places) - {"isolation"}:
+            for what, request in job.broken(guard):
+                with pytest.raises(ClientError) as refused:
+                    call(**request)
+                assert guarded_itself in str(refused.value), what
 
 
 def test_an_environment_that_is_taken_out_loses_what_it_was_granted(platform: Platform) -> None:

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
 
@@ -172,36 +171,6 @@ class Way:
             if item["ServiceName"].endswith(".s3")
         )
 
-    def as_role(self, environment: str, role: str) -> boto3.Session:
-        """A session of a role that only services assume.
-
-        Its trust is widened for the moment and put back; what it may do is as deployed.
-        """
-        iam, name = self.platform.client("iam", environment), f"mlops-{environment}-{role}"
-        described = iam.get_role(RoleName=name)["Role"]
-        trust = described["AssumeRolePolicyDocument"]
-        account = self.demo.settings[environment].account_id
-        added = {
-            "Sid": "Test",
-            "Effect": "Allow",
-            "Principal": {"AWS": f"arn:aws:iam::{account}:root"},
-            "Action": "sts:AssumeRole",
-        }
-        wider = {**trust, "Statement": [*trust["Statement"], added]}
-        iam.update_assume_role_policy(RoleName=name, PolicyDocument=json.dumps(wider))
-        try:
-            given = self.platform.client("sts", environment).assume_role(
-                RoleArn=described["Arn"], RoleSessionName="somebody"
-            )["Credentials"]
-        finally:
-            iam.update_assume_role_policy(RoleName=name, PolicyDocument=json.dumps(trust))
-        return boto3.Session(
-            aws_access_key_id=given["AccessKeyId"],
-            aws_secret_access_key=given["SecretAccessKey"],
-            aws_session_token=given["SessionToken"],
-            region_name=self.demo.instance.region,
-        )
-
 
 @pytest.fixture(scope="module")
 def way(platform: Platform) -> Iterator[Way]:
@@ -274,7 +243,7 @@ def test_the_command_line_and_the_page_tell_the_version(way: Way) -> None:
 
 
 def test_a_data_scientist_approves_nothing(way: Way) -> None:
-    scientist = way.as_role("dev", "data-scientist-execution").client("sagemaker")
+    scientist = way.platform.as_role("dev", "data-scientist-execution").client("sagemaker")
     source = way.hub("sagemaker").describe_model_package(ModelPackageName=way.live)[
         "CustomerMetadataProperties"
     ]["SourceModelPackageArn"]
@@ -287,7 +256,7 @@ def test_a_data_scientist_approves_nothing(way: Way) -> None:
 
 
 def test_a_project_cannot_be_released_by_its_own_build(way: Way) -> None:
-    build = way.as_role("dev", f"{PROJECT}-build")
+    build = way.platform.as_role("dev", f"{PROJECT}-build")
     with pytest.raises(ClientError, match="AccessDenied"):
         build.client("sagemaker").update_model_package(
             ModelPackageArn=way.live, ModelApprovalStatus="Approved"
@@ -300,7 +269,7 @@ def test_a_project_cannot_be_released_by_its_own_build(way: Way) -> None:
 def test_prods_models_read_nothing_of_dev(way: Way) -> None:
     source = f"{PROJECT}/input/demo.csv"
     data, models = (way.demo.names("dev").bucket(purpose) for purpose in ("data", "models"))
-    s3 = way.as_role("prod", "model-execution").client("s3")
+    s3 = way.platform.as_role("prod", "model-execution").client("s3")
     through_vpc_endpoint(s3, way.s3_endpoint("prod"))
     assert way.s3("dev").head_object(Bucket=data, Key=source)["ContentLength"]
     with pytest.raises(ClientError, match="AccessDenied"):
