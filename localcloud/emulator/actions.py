@@ -103,7 +103,7 @@ _VERSIONED = {"GetObject", "DeleteObject", "GetObjectTagging", "PutObjectTagging
 _INPUTS: dict[tuple[str, str], tuple[str, ...]] = {
     ("athena", "DataCatalogName"): ("Name", "CatalogName"),
     ("athena", "WorkGroupName"): ("WorkGroup", "Name"),
-    ("budgets", "BudgetName"): ("BudgetName", "Budget.BudgetName"),
+    ("budgets", "BudgetName"): ("BudgetName", "Budget.BudgetName", "NewBudget.BudgetName"),
     ("cloudtrail", "TrailName"): ("Name", "TrailName"),
     ("cloudwatch", "AlarmName"): ("AlarmName", "AlarmNames"),
     ("codebuild", "ProjectName"): ("name", "projectName", "names"),
