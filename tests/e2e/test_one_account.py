@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -288,6 +289,30 @@ def test_a_killed_destroy_is_gone_on_with_and_leaves_nothing(dev: Platform) -> N
     assert buckets(dev, "acme-dev-") == []
     assert vpc not in vpcs(dev)
     dev.automation(*EVERYTHING)
+
+
+def test_the_literal_destroy_removes_a_stack_and_nothing_beside_it(
+    company: Platform, own_vpc: str, deployments: dict[str, Any]
+) -> None:
+    held = {
+        resource["type"]: resource
+        for resource in deployments["preprod"]["resources"]
+        if resource["type"].startswith(("aws:s3/bucket:", "aws:iam/role:", "aws:kms/key:"))
+    }
+    told = company.pulumi("destroy", "-s", "preprod", "--yes", "--skip-preview")
+    [deleted] = re.findall(r"^Resources:\n    - (\d+) deleted\n\n", told, re.M)
+    assert int(deleted) > 50
+    exported = json.loads(company.pulumi("stack", "export", "-s", "preprod"))
+    assert not exported["deployment"].get("resources")
+    assert len(held) == 3
+    assert buckets(company, "acme-preprod-") == []
+    assert buckets(company, "acme-prod-")
+    roles = {role["RoleName"] for role in company.client("iam", "preprod").list_roles()["Roles"]}
+    # What bootstrap made is no stack's.
+    assert {role for role in roles if role.startswith("acme-preprod-")} == {
+        "acme-preprod-deployer", "acme-preprod-preview",
+    }  # fmt: skip
+    assert own_vpc in vpcs(company)
 
 
 def test_protected_things_stay_until_they_are_asked_for(

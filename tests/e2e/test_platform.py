@@ -273,6 +273,14 @@ def test_a_job_that_breaks_a_guard_is_refused_to_the_deployed_role(platform: Pla
                 assert guarded_itself in str(refused.value), what
 
 
+def all_options_for_two(config: dict[str, Any]) -> None:
+    """Without prod, and with all that the hub can have and has not by default."""
+    config["mlops:environments"] = ["dev", "preprod"]
+    config["mlops:registry"]["sharing"] = "ram"
+    config["mlops:securityServices"] = {"config": True, "guardduty": True, "security_hub": True}
+    config["mlops:budget"]["emails"] = ["ml-costs@example.com"]
+
+
 def test_an_environment_that_is_taken_out_loses_what_it_was_granted(platform: Platform) -> None:
     bucket = "mlops-governance-eu-west-1-111111111111-models"
     endpoints = json.loads(platform.pulumi("stack", "output", "-s", "prod", "--json"))
@@ -282,14 +290,33 @@ def test_an_environment_that_is_taken_out_loses_what_it_was_granted(platform: Pl
         policy = platform.client("s3", "governance").get_bucket_policy(Bucket=bucket)["Policy"]
         return {text for text in prod if text in policy}
 
+    shares, detectors = (
+        platform.client("ram", "governance"),
+        platform.client("guardduty", "governance"),
+    )
+
+    def shared_with() -> set[str]:
+        associations = shares.get_resource_share_associations(associationType="PRINCIPAL")
+        return {
+            found["associatedEntity"]
+            for found in associations["resourceShareAssociations"]
+            if found["status"] == "ASSOCIATED"
+        }
+
     assert granted() == prod
-    platform.edit("governance", lambda config: config.update(
-        {"mlops:environments": ["dev", "preprod"]}))  # fmt: skip
+    as_it_was = (platform.root / "Pulumi.governance.yaml").read_text()
+    platform.edit("governance", all_options_for_two)
     platform.automation("up", "--stack", "governance", "--skip-preview")
     assert granted() == set()
-    platform.edit("governance", lambda config: config.pop("mlops:environments"))
+    # And what the hub has not by default stands, to go again with the settings.
+    assert shared_with() == {"222222222222", "333333333333"}
+    assert len(detectors.list_detectors()["DetectorIds"]) == 1
+    platform.automation("preview", "--stack", "governance", code=0)
+    (platform.root / "Pulumi.governance.yaml").write_text(as_it_was)
     platform.automation("up", "--stack", "governance", "--skip-preview")
     assert granted() == prod
+    assert shared_with() == set()
+    assert detectors.list_detectors()["DetectorIds"] == []
 
 
 XGBOOST = "141502667606.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-xgboost:1.7-1"
