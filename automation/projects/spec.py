@@ -24,6 +24,18 @@ MOST_PEOPLE = 25
 """What the deployment function knows of a project is one parameter, of 4 KB at most."""
 
 NAME = r"[a-z][a-z0-9]*(-[a-z0-9]+)*"
+_OF_THE_PLATFORM = (
+    "alerts", "analysis", "approvals-undelivered", "audit", "boundary", "catalog-launch",
+    "ci-preview", "config-recorder", "data-scientist", "datazone", "deployer", "deployments",
+    "drift-events", "drift-undelivered", "endpoints", "feature-store", "glue-jobs",
+    "governance-officer", "inference", "lake-formation", "lead-data-scientist",
+    "ml-administration", "ml-engineer", "model-events", "model-execution", "models",
+    "pipeline-execution", "pipelines", "platform-engineer", "preview", "promotion", "promotions",
+    "recorder", "retraining", "sagemaker-projects", OWN_DOMAIN, "vending", "vpc-flow-logs",
+    "workload",
+)  # fmt: skip
+"""What names of the platform's own roles, queues and functions begin with. A project owns all that
+begins with its name, and some of the platform's know others by the beginning."""
 _ID_CHARACTERS = string.ascii_lowercase + string.digits
 
 
@@ -140,12 +152,15 @@ def read_spec(given: Mapping[str, Any]) -> ProjectSpec:
         except TemplateError as error:
             problems += str(error).splitlines()
     if spec is not None:
-        if spec.name.startswith("model-execution"):
-            # The hub knows the roles of models by this beginning.
-            problems.append("name: those of deployed models' roles begin like that, choose another")
-        if spec.name == OWN_DOMAIN or spec.name.startswith(f"{OWN_DOMAIN}-"):
-            # A project owns all roles in dev that begin with its name.
-            problems.append("name: those of Studio domains' roles begin like that, choose another")
+        asked = f"{spec.name}-"
+        if own := [
+            name for name in _OF_THE_PLATFORM
+            if f"{name}-".startswith(asked) or asked.startswith(f"{name}-")
+        ]:  # fmt: skip
+            problems.append(
+                f"name: could not be told apart from the platform's own {', '.join(own)}, choose"
+                " another"
+            )
         order = in_order(spec.targets)
         if spec.targets != order:
             problems.append(f"targets: expected each once and in the order {', '.join(order)}")

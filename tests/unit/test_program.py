@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import runpy
 from typing import Any
 
@@ -13,6 +14,7 @@ import yaml
 from mlops_policy.model import Example
 
 from automation import recovery
+from automation.projects.spec import SpecError, read_spec
 from components.naming import ENVIRONMENTS
 from localcloud.awsx.vpc import TOKEN
 from localcloud.paths import CHECKOUT
@@ -115,6 +117,37 @@ def test_every_type_that_the_program_registers_is_served(stack: str) -> None:
         made = {resource.type for resource in whole(stack, variant).resources}
         assert len(made) > 20
         assert {t for t in made if t.startswith(("aws:", "awsx:"))} <= served
+
+
+OWNED_BY_NOBODY = ("aws:kms/alias", "aws:budgets/")
+"""Types that no project's role may do anything with."""
+
+
+def refused(name: str) -> bool:
+    """Whether no project may be called so, as the platform's own things are."""
+    try:
+        read_spec({"name": name, "owner": "o", "cost_centre": "c", "organization": "acme"})
+    except SpecError as error:
+        return "from the platform's own" in str(error)
+    return False
+
+
+@pytest.mark.parametrize("stack", ENVIRONMENTS)
+def test_no_project_owns_what_the_platform_has_by_its_name(stack: str) -> None:
+    owned: set[str] = set()
+    for variant in range(len(variants(stack))):
+        groups = config(stack, variants(stack)[variant])["mlops:registry"]
+        own = {*json.loads(groups).get("model_package_groups", ()), "eu"}
+        for resource in whole(stack, variant).resources:
+            called = str(resource.inputs.get("name", ""))
+            _, here, rest = called.partition(f"mlops-{stack}-")
+            words = rest.split("-")
+            if here and words[0] not in own and not resource.type.startswith(OWNED_BY_NOBODY):
+                owned |= {"-".join(words[:end]) for end in range(1, len(words) + 1)}
+    names = {name for name in owned if re.fullmatch(r"[a-z][a-z0-9-]{0,19}", name)}
+    assert len(names) > 10
+    assert {name for name in names if not refused(name)} == set()
+    assert not refused("lead-scoring")
 
 
 def test_what_an_interrupted_creation_leaves_is_known_of_every_type_once() -> None:
