@@ -47,8 +47,10 @@ def _serve(settings: str, folder: str, environment: dict[str, str], log: str) ->
 
     os.setsid()
     os.chdir(folder)
+    # moto's settings stand in the environment of the process that loaded it.
+    given = {name: value for name, value in os.environ.items() if name.startswith("MOTO_")}
     os.environ.clear()
-    os.environ.update(environment)
+    os.environ.update(given | environment)
     with open(log, "wb") as output:  # noqa: PTH123 a relative path would be the new folder's
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
