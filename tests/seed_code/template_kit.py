@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import boto3
 import yaml
 
 from automation.projects import templates
@@ -93,12 +94,14 @@ class BatchPipeline:
         name: The pipeline's name.
         bucket: The project's bucket.
         version: The version that predicts.
+        deployer: A session of the project's deploy role, which may come from outside the networks.
     """
 
     jobs: World
     name: str
     bucket: str
     version: str
+    deployer: boto3.Session
 
     def predict(self, key: str, body: str) -> dict[str, Any]:
         """Puts a file and runs the pipeline on it; the execution's description."""
@@ -115,7 +118,19 @@ class BatchPipeline:
     def left(self, run: Mapping[str, Any], file: str) -> bytes:
         """A file that a run left."""
         folder = run["PipelineExecutionArn"].rpartition("/")[2]
-        return self.jobs.get(f"s3://{self.bucket}/runs/{folder}/{file}")
+        s3 = self.jobs.cloud.client("s3", session=self.deployer)
+        return s3.get_object(Bucket=self.bucket, Key=f"runs/{folder}/{file}")["Body"].read()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables by which commands are the deploy role, as those of a release are."""
+        key = self.deployer.get_credentials()
+        assert key is not None
+        return {
+            "AWS_ACCESS_KEY_ID": key.access_key,
+            "AWS_SECRET_ACCESS_KEY": key.secret_key,
+            "AWS_SESSION_TOKEN": str(key.token),
+        }
 
 
 @dataclass(frozen=True)
@@ -329,7 +344,12 @@ class TemplateProject:
             EnableNetworkIsolation=model["enableNetworkIsolation"],
         )
         script = ran.one("aws:s3/bucketObjectv2:BucketObjectv2")
-        self.jobs.put(script["key"], script["content"], script["bucket"])
+        deployer = self.jobs.cloud.assume(
+            names.role_arn(f"{self.name}-deploy"), self.jobs.cloud.session(HUB)
+        )
+        self.jobs.cloud.client("s3", session=deployer).put_object(
+            Bucket=script["bucket"], Key=script["key"], Body=script["content"]
+        )
         pipeline = ran.one("aws:sagemaker/pipeline:Pipeline")
         sagemaker.create_pipeline(
             PipelineName=pipeline["pipelineName"],
@@ -337,7 +357,9 @@ class TemplateProject:
             RoleArn=pipeline["roleArn"],
             ClientRequestToken=self.name.ljust(32, "0"),
         )
-        return BatchPipeline(self.jobs, pipeline["pipelineName"], script["bucket"], version)
+        return BatchPipeline(
+            self.jobs, pipeline["pipelineName"], script["bucket"], version, deployer
+        )
 
     def integration_tests(self, live: str | BatchPipeline, *more: str) -> str:
         """Runs the deployment repository's own integration tests.
@@ -358,6 +380,7 @@ class TemplateProject:
                 "BATCH_BUCKET": live.bucket,
                 "BATCH_MODEL_PACKAGE": live.version,
                 "BATCH_TIMEOUT_MINUTES": "2",
+                **live.environment,
             }
         done = run(
             self.deploy, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider",
