@@ -274,18 +274,12 @@ class Demo:
         self.told(arn)
         return arn
 
-    def release(self, central: str, *, again: bool = False) -> None:
-        """Approval in the hub, preprod, the governance officer's approval, prod.
-
-        Args:
-            central: ARN of the hub's version.
-            again: Though it is decided already.
-        """
+    def release(self, central: str) -> None:
+        """Approval in the hub, preprod, the governance officer's approval, prod."""
         self.step("ML engineer", "approves it in the hub")
         self.automation(
             "models", "approve", f"{self.project}:{central.rpartition('/')[2]}",
             "--reason", "The error is within the project's gate", "--profile", "ml-engineer",
-            *(["--again"] if again else []),
         )  # fmt: skip
         hub = self.names("governance")
         name = hub.name(f"{self.project}-deploy")

@@ -32,7 +32,9 @@ ASKED = {
 def seed_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The templates of this checkout, and one more: a folder and the documentation's entry."""
     root = tmp_path / "seed_code"
-    shutil.copytree(templates.SEED_CODE, root, ignore=shutil.ignore_patterns("__pycache__", ".*_cache"))
+    shutil.copytree(
+        templates.SEED_CODE, root, ignore=shutil.ignore_patterns("__pycache__", ".*_cache")
+    )
     told = (CHECKOUT.root / "docs" / "adding-a-template.md").read_text("utf-8")
     entry = told.partition("```yaml\n")[2].partition("```")[0]
     with (root / templates.REGISTRY).open("a", encoding="utf-8") as registry:

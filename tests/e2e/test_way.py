@@ -326,35 +326,16 @@ def test_a_version_that_is_not_approved_is_not_deployed(way: Way) -> None:
         sagemaker.delete_model_package(ModelPackageName=other)
 
 
-def test_a_live_version_is_rejected_and_another_time_rolled_back(way: Way) -> None:
+def test_a_live_version_is_rolled_back_in_one_environment_and_rejected_in_all(way: Way) -> None:
     """Both bring the first version back, by the record and at the endpoint; another way each."""
     first, places = way.live, ("preprod", "prod")
     second = way.demo.promote(way.register_by_hand())
-    number = second.rpartition("/")[2]
+    before, number = (version.rpartition("/")[2] for version in (first, second))
     metadata = way.hub("sagemaker").describe_model_package(ModelPackageName=second)[
         "CustomerMetadataProperties"
     ]
     assert "UserProfileName=data-scientist" in metadata["RegisteredBy"]
     way.demo.release(second)
-    assert [way.served(place) for place in places] == [second, second]
-    attempts = {place: len(way.attempts(place)) for place in places}
-    told = way.platform.automation(
-        "models", "reject", f"{PROJECT}:{number}", "--reason", "Biased", "--profile", "ml-engineer"
-    )
-    before = first.rpartition("/")[2]
-    for place in places:
-        assert f"{place} is put back to version {before}" in told
-        taken_out, retreat = way.followed(place, attempts[place])
-        assert (taken_out["ModelPackageArn"], taken_out["Status"]) == (second, "RolledBack")
-        assert (retreat["ModelPackageArn"], retreat["Status"]) == (first, "Live")
-        assert retreat["Kind"] == "retreat"
-        assert retreat["Leaves"] == taken_out["Sequence"]
-        assert f"Version {number} was rejected while it was live" in retreat["Reason"]
-        assert retreat["EndpointConfig"] == way.serves(place)
-        assert way.served(place) == first
-    way.demo.predict()
-
-    way.demo.release(second, again=True)
     assert [way.served(place) for place in places] == [second, second]
     attempted = len(way.attempts("prod"))
     told = way.platform.automation(
@@ -372,6 +353,23 @@ def test_a_live_version_is_rejected_and_another_time_rolled_back(way: Way) -> No
     package = way.hub("sagemaker").describe_model_package(ModelPackageName=second)
     assert package["ModelApprovalStatus"] == "Approved"
     way.demo.predict()
+
+    attempts = {place: len(way.attempts(place)) for place in places}
+    told = way.platform.automation(
+        "models", "reject", f"{PROJECT}:{number}", "--reason", "Biased", "--profile", "ml-engineer"
+    )
+    assert f"preprod is put back to version {before}" in told
+    taken_out, retreat = way.followed("preprod", attempts["preprod"])
+    assert (taken_out["ModelPackageArn"], taken_out["Status"]) == (second, "RolledBack")
+    assert (retreat["ModelPackageArn"], retreat["Status"]) == (first, "Live")
+    assert retreat["Kind"] == "retreat"
+    assert retreat["Leaves"] == taken_out["Sequence"]
+    assert f"Version {number} was rejected while it was live" in retreat["Reason"]
+    assert retreat["EndpointConfig"] == way.serves("preprod")
+    assert [way.served(place) for place in places] == [first, first]
+    # Where it is not live any more, nothing is done.
+    assert "prod is put back" not in told.replace("preprod is put back", "")
+    assert len(way.attempts("prod")) == attempts["prod"]
 
 
 def test_a_version_changed_after_its_approval_is_not_deployed(way: Way) -> None:
