@@ -245,7 +245,7 @@ def test_source_build_approval_build(world: World) -> None:
     )  # fmt: skip
     id_ = start(world, name)
     token = asked(world, name)
-    (message,) = sqs.receive_message(QueueUrl=url)["Messages"]
+    (message,) = until(lambda: sqs.receive_message(QueueUrl=url).get("Messages"))
     notified = json.loads(json.loads(message["Body"])["Message"])["approval"]
     assert notified["token"] == token
     assert notified["customData"] == f"commit {world.commit}"
