@@ -245,7 +245,7 @@ def test_other_traffic_is_told_by_column_alarm_event_and_execution(
     }
     assert drifted["a"] == "baseline_drift_check"
     assert "b" not in drifted
-    (message,) = sqs.receive_message(QueueUrl=queue)["Messages"]
+    (message,) = until(lambda: sqs.receive_message(QueueUrl=queue).get("Messages"))
     detail = json.loads(message["Body"])["detail"]
     assert detail["MonitoringScheduleArn"] == schedule
     assert detail["Environment"]["MODEL_PACKAGE_ARN"] == DEFINITION
