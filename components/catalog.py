@@ -657,15 +657,7 @@ class VendingFunction(EventComponent):
     ) -> None:
         network, placement = args["network"], args["placement"]
         names = Names.at(placement)
-        super().__init__(
-            "mlops:index:VendingFunction",
-            name,
-            args,
-            names=names,
-            key_arn=network["messages_key_arn"],
-            alerts_topic_arn=network["alerts_topic_arn"],
-            opts=opts,
-        )
+        super().__init__("mlops:index:VendingFunction", name, args, names, network, opts)
         rule_name = names.name(f"{VENDING}-builds", "rule")
         letters = self._dead_letters(DEAD_LETTERS, [names.arn("events", f"rule/{rule_name}")])
         function = Function(

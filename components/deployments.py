@@ -194,15 +194,7 @@ class DeploymentControl(EventComponent):
     ) -> None:
         network, placement = args["network"], args["placement"]
         names = Names.at(placement)
-        super().__init__(
-            "mlops:index:DeploymentControl",
-            name,
-            args,
-            names=names,
-            key_arn=network["messages_key_arn"],
-            alerts_topic_arn=network["alerts_topic_arn"],
-            opts=opts,
-        )
+        super().__init__("mlops:index:DeploymentControl", name, args, names, network, opts)
         rules = [*patterns(names), "sweep"]
         letters = self._dead_letters(
             DEAD_LETTERS,

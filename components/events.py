@@ -111,6 +111,15 @@ def queue_statements(names: Names, queue: str, rule_arns: Sequence[str]) -> list
     ]
 
 
+class Handling(TypedDict):
+    """What is common to all that handles events in an account."""
+
+    messages_key_arn: Input[str]
+    """Key of messages, and of what is kept of them."""
+    alerts_topic_arn: Input[str]
+    """Who is told of what could not be handled."""
+
+
 class EventComponent(pulumi.ComponentResource):
     """A component that takes events or sends them on: queues, alarms, rules, and what they start.
 
@@ -119,8 +128,7 @@ class EventComponent(pulumi.ComponentResource):
         name: Its name, and the beginning of its resources' names.
         args: Its inputs.
         names: How its resources are called in AWS.
-        key_arn: Key of messages and of what is kept of them.
-        alerts_topic_arn: Who is told of what could not be handled.
+        handling: The account's key and topic; a function's network has them.
         opts: Its options.
     """
 
@@ -129,15 +137,13 @@ class EventComponent(pulumi.ComponentResource):
         token: str,
         name: str,
         args: Mapping[str, Any],
-        *,
         names: Names,
-        key_arn: Input[str],
-        alerts_topic_arn: Input[str],
+        handling: Handling,
         opts: ResourceOptions | None,
     ) -> None:
         super().__init__(token, name, dict(args), opts)
         self._name, self._names = name, names
-        self._key, self._alerts = key_arn, alerts_topic_arn
+        self._key, self._alerts = handling["messages_key_arn"], handling["alerts_topic_arn"]
 
     def _child(self) -> ResourceOptions:
         return ResourceOptions(parent=self)
@@ -254,15 +260,11 @@ class EventComponent(pulumi.ComponentResource):
         )
 
 
-class ForwarderArgs(TypedDict):
+class ForwarderArgs(Handling):
     """Inputs of a :class:`Forwarder`."""
 
     placement: Placement
     """Where it lives."""
-    messages_key_arn: Input[str]
-    """Key of the dead-letter queue."""
-    alerts_topic_arn: Input[str]
-    """Who is told."""
     boundary_arn: Input[str]
     """Permissions boundary of the role."""
 
@@ -296,15 +298,7 @@ class Forwarder(EventComponent):
         opts: ResourceOptions | None,
     ) -> None:
         names = Names.at(args["placement"])
-        super().__init__(
-            token,
-            name,
-            args,
-            names=names,
-            key_arn=args["messages_key_arn"],
-            alerts_topic_arn=args["alerts_topic_arn"],
-            opts=opts,
-        )
+        super().__init__(token, name, args, names, args, opts)
         bus, called = hub_bus_arn(args["placement"]), names.name(rule, "rule")
         letters = self._dead_letters(f"{rule}-undelivered", [names.arn("events", f"rule/{called}")])
         sender = aws.iam.Role(

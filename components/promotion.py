@@ -300,13 +300,7 @@ class PromotionQueue(EventComponent):
     ) -> None:
         placement, network = args["placement"], args["network"]
         super().__init__(
-            "mlops:index:PromotionQueue",
-            name,
-            args,
-            names=Names.at(placement),
-            key_arn=network["messages_key_arn"],
-            alerts_topic_arn=network["alerts_topic_arn"],
-            opts=opts,
+            "mlops:index:PromotionQueue", name, args, Names.at(placement), network, opts
         )
         bus_name, rule_name = self._names.name("models"), self._names.name("approvals", "rule")
         bus = aws.cloudwatch.EventBus(

@@ -138,15 +138,7 @@ class RetrainingControl(EventComponent):
     ) -> None:
         network, placement = args["network"], args["placement"]
         names = Names.at(placement)
-        super().__init__(
-            "mlops:index:RetrainingControl",
-            name,
-            args,
-            names=names,
-            key_arn=network["messages_key_arn"],
-            alerts_topic_arn=network["alerts_topic_arn"],
-            opts=opts,
-        )
+        super().__init__("mlops:index:RetrainingControl", name, args, names, network, opts)
         called = names.name(RETRAINING, "rule")
         letters = self._dead_letters(
             f"{RETRAINING}-failed",

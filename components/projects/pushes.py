@@ -6,17 +6,16 @@ Elsewhere the connection to the repository does that.
 from __future__ import annotations
 
 import json
-from typing import TypedDict
 
 import pulumi_aws as aws
 from pulumi import Input, ResourceOptions
 
 from components import iam
-from components.events import EventComponent
+from components.events import EventComponent, Handling
 from components.naming import Names, Placement
 
 
-class PushesArgs(TypedDict):
+class PushesArgs(Handling):
     """Inputs of :class:`Pushes`."""
 
     placement: Placement
@@ -31,10 +30,6 @@ class PushesArgs(TypedDict):
     """What is started."""
     boundary_arn: str
     """Permissions boundary of the role."""
-    messages_key_arn: str
-    """Key of the dead-letter queue."""
-    alerts_topic_arn: str
-    """Who is told of a push that started nothing."""
 
 
 class Pushes(EventComponent):
@@ -42,15 +37,7 @@ class Pushes(EventComponent):
 
     def __init__(self, name: str, args: PushesArgs, opts: ResourceOptions | None = None) -> None:
         project, names = args["project"], Names.at(args["placement"], "dev")
-        super().__init__(
-            "mlops:index:ProjectPushes",
-            name,
-            args,
-            names=names,
-            key_arn=args["messages_key_arn"],
-            alerts_topic_arn=args["alerts_topic_arn"],
-            opts=opts,
-        )
+        super().__init__("mlops:index:ProjectPushes", name, args, names, args, opts)
         called = names.name(f"{project}-build-pushes")
         letters = self._dead_letters(
             f"{project}-build-undelivered", [names.arn("events", f"rule/{called}")]
