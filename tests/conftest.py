@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import os
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,10 @@ def share_botocores_data() -> None:
 
 
 share_botocores_data()
+
+# Services' models are objects by the hundred thousand that stay: to look for garbage among them
+# after each 700 new ones takes a third of the tests' time.
+gc.set_threshold(100_000, 20, 20)
 
 # Tests have local clouds of their own: a shell that belongs to another is not theirs.
 os.environ.pop("LOCALCLOUD_INSTANCE", None)

@@ -7,6 +7,7 @@ and it stands here: what runs there belongs to the projects.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,7 +29,7 @@ from components.stacks.hub import environments_access, hub
 from components.stacks.self_service import Templates
 
 
-def compose(settings: PlatformSettings, templates: Templates) -> dict[str, Any]:
+async def compose(settings: PlatformSettings, templates: Templates) -> dict[str, Any]:
     """Make a stack's components.
 
     Args:
@@ -48,8 +49,11 @@ def compose(settings: PlatformSettings, templates: Templates) -> dict[str, Any]:
         services = _endpoint_services(settings)
         # Nothing is made in a network that is not fit.
         require_fit(settings.network, services, settings.region, provider)
+    await _begun()
     baseline = _baseline(settings, opts)
+    await _previewed()
     network = Network("network", _network_args(settings, baseline), opts)
+    await _previewed()
     outputs: dict[str, Any] = {
         "account_id": settings.account_id,
         "vpc_id": network.vpc_id,
@@ -80,6 +84,23 @@ def compose(settings: PlatformSettings, templates: Templates) -> dict[str, Any]:
             opts,
         )
     return outputs
+
+
+async def _begun() -> None:
+    """Let the registrations so far reach the engine.
+
+    It then starts the provider while this program loads the packages of the services to come,
+    which is most of what it does by itself. A registration waits for others a few times before its
+    request goes out, hence the turns of the event loop.
+    """
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def _previewed() -> None:
+    """The same in a preview; an update makes nothing before all components were found valid."""
+    if pulumi.runtime.is_dry_run():
+        await _begun()
 
 
 def _baseline(settings: PlatformSettings, opts: pulumi.ResourceOptions) -> AccountBaseline:
