@@ -10,33 +10,22 @@ is one person's in all domains of the account, whatever its case.
 
 from __future__ import annotations
 
-import json
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import boto3
 import pulumi
 import pulumi_aws as aws
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationError,
-)
+from pydantic import AfterValidator, Field, StringConstraints
 
 from automation import destroy as destruction
 from automation import teardown, vended
-from automation.projects.program import read_parameters
-from automation.projects.spec import NAME, SpecError, new_id
-from automation.runs import Progress, StackRun, run_stack
+from automation.administered import Spec, Text, Vended, client, known_below, validated
+from automation.projects.spec import NAME
+from automation.runs import StackRun, run_stack
 from automation.vended import VendingError
-from components import contract, personas
+from components import personas
 from components.naming import OWN_DOMAIN, NameTooLongError
-from components.settings import PlatformSettings
 from components.studio import StudioDomain, domain_paths, make_user_profile, thing_of
 
 _NETWORK = {
@@ -52,29 +41,11 @@ _NETWORK = {
 
 _TABLES = {"database": "data/database"}
 
-_Text = Annotated[str, StringConstraints(min_length=1, max_length=256)]
-
 
 def _not_own(name: str) -> str:
     if name == OWN_DOMAIN:
         raise ValueError("that is the platform's own domain, choose another name")
     return name
-
-
-class Spec(BaseModel):
-    """What both are asked for by."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    owner: _Text
-    """Team that answers for it."""
-    cost_centre: _Text
-    """Where its cost goes."""
-    id: Annotated[str, StringConstraints(pattern=r"^v-[a-z0-9]{12}$")] = Field(
-        default_factory=lambda: new_id("v")
-    )
-    """Unique: a product that was launched knows by it what it made."""
 
 
 class UserSpec(Spec):
@@ -96,180 +67,14 @@ class DomainSpec(Spec):
         str, StringConstraints(pattern=f"^{NAME}$", max_length=20), AfterValidator(_not_own)
     ]
     """Part of the names of all that it has of its own."""
-    business_unit: _Text
+    business_unit: Text
     """Whose it is; a tag, as the three below."""
-    finance_owner: _Text
+    finance_owner: Text
     """Who answers for its cost."""
-    workload_environment: _Text = "dev"
+    workload_environment: Text = "dev"
     """What is worked on there."""
     idle_timeout_minutes: Annotated[int, Field(ge=60, le=525600)] = 60
     """Idle minutes after which an app is shut down. Source: SageMaker API, IdleSettings."""
-
-
-S = TypeVar("S", bound=Spec)
-
-
-@dataclass(frozen=True)
-class Vended(ABC, Generic[S]):
-    """What is vended of a kind.
-
-    Attributes:
-        platform: Environment -> settings of its stack.
-        session: Environment -> a session of its deployer.
-        tell: Takes a line of progress.
-        progress: Takes what a run does, as stacks' runs tell it.
-    """
-
-    platform: Mapping[str, PlatformSettings]
-    session: Callable[[str], boto3.Session]
-    tell: Callable[[str], None]
-    progress: Progress
-
-    noun: ClassVar[str]
-    fixed: ClassVar[frozenset[str]]
-    """Settings that it keeps."""
-
-    def create(self, given: Mapping[str, Any]) -> StackRun:
-        """Makes one; run again after a failure, it goes on.
-
-        Raises:
-            SpecError: It is asked for wrongly.
-            VendingError: There is one of this name already, or it cannot be made.
-            PlatformError: The platform is not up.
-        """
-        spec = self._read(given)
-        held = self.held(spec.name)
-        if held:
-            if self._read({**held, "id": spec.id}) != spec:
-                raise VendingError(
-                    f"There is a {self.noun} {spec.name} already, asked for differently; change it"
-                    f" by: {self.noun}s update {spec.name}"
-                )
-            spec = self._read(held)
-        else:
-            self._check(spec)
-        make = self._program(spec)
-        self._tell_of_budget(spec)
-        if not held:
-            run = self._up(spec, lambda: pulumi.export("spec", spec.model_dump(mode="json")))
-            if not run.ok:
-                return run
-        return self._up(spec, make)
-
-    def update(self, name: str, changes: Mapping[str, Any]) -> StackRun:
-        """Changes one.
-
-        Raises:
-            SpecError: The changes are wrong, or of what cannot change.
-            VendingError: There is none of this name.
-            PlatformError: The platform is not up.
-        """
-        fixed = sorted(self.fixed & set(changes))
-        if fixed:
-            raise SpecError(
-                f"{', '.join(fixed)} of a {self.noun} cannot change: make another {self.noun}."
-            )
-        held = self.held(name)
-        if not held:
-            raise self._unknown(name)
-        wanted = self._read({**held, **changes})
-        self._tell_of_budget(wanted)
-        return self._change(self._read(held), wanted)
-
-    def delete(self, name: str) -> StackRun:
-        """Removes one; removed half-way it is removed again by the same call.
-
-        Raises:
-            VendingError: There is none of this name, or something keeps it.
-            TeardownError: Something of it did not go away in time.
-        """
-        held = self.held(name)
-        if held is None:
-            raise self._unknown(name)
-        run = self._remove(name, self._read(held) if held else None)
-        if run.ok:
-            self._stacks.forget(name)
-        return run
-
-    def held(self, name: str) -> dict[str, Any] | None:
-        """What one was asked for by; see :meth:`automation.vended.Stacks.held`."""
-        return self._stacks.held(name)
-
-    def listed(self) -> list[dict[str, Any]]:
-        """What the hub knows of each, by name."""
-        return _known(self.session("governance"), self._hub, f"{self.noun}s")
-
-    @abstractmethod
-    def _read(self, given: Mapping[str, Any]) -> S:
-        """Checks what was asked for."""
-
-    @abstractmethod
-    def _check(self, spec: S) -> None:
-        """Raises when something new cannot be made."""
-
-    @abstractmethod
-    def _program(self, spec: S) -> Callable[[], None]:
-        """The program of its stack; what it has to know is read before it runs."""
-
-    @abstractmethod
-    def _remove(self, name: str, spec: S | None) -> StackRun:
-        """Takes away all that its stack has; without a spec that is nothing."""
-
-    def _change(self, before: S, wanted: S) -> StackRun:
-        """Makes what there is another."""
-        del before
-        return self._up(wanted, self._program(wanted))
-
-    def _tell_of_budget(self, spec: S) -> None:
-        """What costs is in dev; the hub only knows of it."""
-        if told := vended.without_budget({"dev": self._dev}, spec.cost_centre):
-            self.tell(told)
-
-    @property
-    def _hub(self) -> PlatformSettings:
-        return self.platform["governance"]
-
-    @property
-    def _dev(self) -> PlatformSettings:
-        return self.platform["dev"]
-
-    @property
-    def _stacks(self) -> vended.Stacks:
-        return vended.Stacks(self._hub, self.noun, f"mlops-{self.noun}s")
-
-    def _up(self, spec: S, make: Callable[[], None]) -> StackRun:
-        stack = self._stacks.open(spec.name, make)
-        packs = vended.policy_packs(stack.name, self.platform)
-        return run_stack(stack, "up", progress=self.progress, **packs)
-
-    def _tags(self, spec: S) -> dict[str, str]:
-        return {"owner": spec.owner, "cost-centre": spec.cost_centre}
-
-    def _provider(self, environment: str, spec: S) -> aws.Provider:
-        session = f"{self.noun}-{spec.name}"
-        return vended.provider(self.platform[environment], session, self._tags(spec))
-
-    def _know(self, spec: S, known: Mapping[str, Any], needs: pulumi.Resource) -> None:
-        """Tells the hub of it, once it is made, and keeps what was asked for."""
-        path = f"{self.noun}s/{spec.name}"
-        aws.ssm.Parameter(
-            f"{spec.name}-known",
-            name=self._hub.names.parameter(path),
-            type="String",
-            value=pulumi.Output.json_dumps({"id": spec.id, **known}),
-            description=contract.meaning(path),
-            opts=pulumi.ResourceOptions(
-                provider=self._provider("governance", spec), depends_on=[needs]
-            ),
-        )
-        pulumi.export("spec", spec.model_dump(mode="json"))
-
-    def _contract(self, paths: Mapping[str, str]) -> dict[str, str]:
-        return read_parameters(_client(self.session("dev"), "ssm"), self._dev.names, paths)
-
-    def _unknown(self, name: str) -> VendingError:
-        known = ", ".join(sorted(self._stacks.names())) or "none yet"
-        return VendingError(f"There is no {self.noun} {name}; there are: {known}")
 
 
 class Users(Vended[UserSpec]):
@@ -279,7 +84,7 @@ class Users(Vended[UserSpec]):
     fixed = frozenset({"name", "id", "domain"})
 
     def _read(self, given: Mapping[str, Any]) -> UserSpec:
-        return _validated(UserSpec, given, self.noun)
+        return validated(UserSpec, given, self.noun)
 
     def _check(self, spec: UserSpec) -> None:
         users = self._dev.studio.users
@@ -290,7 +95,7 @@ class Users(Vended[UserSpec]):
                     " with the platform: change it there, or choose another name."
                 )
         units = [
-            known["name"] for known in _known(self.session("governance"), self._hub, "domains")
+            known["name"] for known in known_below(self.session("governance"), self._hub, "domains")
         ]
         if spec.domain not in (OWN_DOMAIN, *units):
             raise VendingError(
@@ -347,7 +152,7 @@ class Users(Vended[UserSpec]):
     def _end(self, spec: UserSpec, *, spaces: bool) -> None:
         """Ends the user's apps; takes away the private spaces too, when asked."""
         path = self._dev.names.parameter(domain_paths(spec.domain)["domain_id"])
-        found = _client(self.session("dev"), "ssm").get_parameters(Names=[path])["Parameters"]
+        found = client(self.session("dev"), "ssm").get_parameters(Names=[path])["Parameters"]
         # Without its domain there is nothing of a user.
         for parameter in found:
             steps = teardown.of_user(
@@ -363,7 +168,7 @@ class Domains(Vended[DomainSpec]):
     fixed = frozenset({"name", "id"})
 
     def _read(self, given: Mapping[str, Any]) -> DomainSpec:
-        return _validated(DomainSpec, given, self.noun)
+        return validated(DomainSpec, given, self.noun)
 
     def _check(self, spec: DomainSpec) -> None:
         names = self._dev.names
@@ -438,7 +243,7 @@ class Domains(Vended[DomainSpec]):
 
         Users that were vended keep it: they have stacks, and products that know them.
         """
-        users = _known(self.session("governance"), self._hub, "users")
+        users = known_below(self.session("governance"), self._hub, "users")
         inside = [user["name"] for user in users if user.get("domain") == name]
         if spec is not None and inside:
             raise VendingError(
@@ -456,36 +261,6 @@ class Domains(Vended[DomainSpec]):
         )
 
 
-def _validated(kind: type[S], given: Mapping[str, Any], noun: str) -> S:
-    """What was asked for.
-
-    Raises:
-        SpecError: With every mistake.
-    """
-    try:
-        return kind.model_validate(dict(given))
-    except ValidationError as error:
-        problems = [
-            f"  {'.'.join(map(str, item['loc'])) or noun}: {item['msg']}" for item in error.errors()
-        ]
-    raise SpecError(f"The {noun} cannot be made:\n" + "\n".join(problems))
-
-
-def _client(session: boto3.Session, service: str) -> Any:
-    return session.client(service)  # type: ignore[call-overload]
-
-
 def _pages(session: boto3.Session, operation: str, member: str, **query: Any) -> list[Any]:
-    pages = _client(session, "sagemaker").get_paginator(operation).paginate(**query)
+    pages = client(session, "sagemaker").get_paginator(operation).paginate(**query)
     return [item for page in pages for item in page[member]]
-
-
-def _known(session: boto3.Session, hub: PlatformSettings, below: str) -> list[dict[str, Any]]:
-    """What the hub knows below one of its parameters, by name."""
-    pages = _client(session, "ssm").get_paginator("get_parameters_by_path")
-    found = [
-        {"name": str(item["Name"]).rpartition("/")[2], **json.loads(item["Value"])}
-        for page in pages.paginate(Path=hub.names.parameter(below))
-        for item in page["Parameters"]
-    ]
-    return sorted(found, key=lambda known: known["name"])

@@ -12,7 +12,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from automation import cli, studio, vended
+from automation import administered, cli, studio, vended
 from automation.projects.program import PlatformError
 from automation.projects.spec import SpecError, read_spec
 from automation.runs import StackRun
@@ -113,7 +113,8 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
                 account.stacks[name] = exported["spec"]
             return StackRun(name, verb)
 
-        monkeypatch.setattr(studio, "run_stack", run)
+        for module in (administered, studio):
+            monkeypatch.setattr(module, "run_stack", run)
         yield account
 
 
@@ -259,7 +260,7 @@ def test_a_user_outlived_the_domain_and_can_be_removed(account: Account) -> None
 def test_every_mistake_is_told_at_once() -> None:
     wrong = {"name": "-ann", "persona": "boss", "owner": "", "domain": "A", "size": 1}
     with pytest.raises(SpecError) as told:
-        studio._validated(UserSpec, wrong, "user")
+        administered.validated(UserSpec, wrong, "user")
     for name in ("name", "persona", "owner", "cost_centre", "domain", "size"):
         assert f"  {name}: " in str(told.value)
 
