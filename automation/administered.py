@@ -18,13 +18,14 @@ import pulumi
 import pulumi_aws as aws
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from automation import vended
+from automation import recovery, vended
 from automation.projects.program import read_parameters
 from automation.projects.spec import SpecError, new_id
 from automation.runs import Progress, StackRun, run_stack
 from automation.vended import VendingError
 from components import contract
 from components.settings import PlatformSettings
+from functions.vending.requests import a
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 """What a tag takes."""
@@ -82,7 +83,7 @@ class Vended(ABC, Generic[S]):
         if held:
             if self._read({**held, "id": spec.id}) != spec:
                 raise VendingError(
-                    f"There is a {self.noun} {spec.name} already, asked for differently; change it"
+                    f"There is {a(self.noun)} {spec.name} already, asked for differently; change it"
                     f" by: {self.noun}s update {spec.name}"
                 )
             spec = self._read(held)
@@ -107,7 +108,7 @@ class Vended(ABC, Generic[S]):
         fixed = sorted(self.fixed & set(changes))
         if fixed:
             raise SpecError(
-                f"{', '.join(fixed)} of a {self.noun} cannot change: make another {self.noun}."
+                f"{', '.join(fixed)} of {a(self.noun)} cannot change: make another {self.noun}."
             )
         held = self.held(name)
         if not held:
@@ -135,6 +136,11 @@ class Vended(ABC, Generic[S]):
         """What one was asked for by; see :meth:`automation.vended.Stacks.held`."""
         return self._stacks.held(name)
 
+    def told(self, name: str) -> dict[str, str]:
+        """What a product tells of one beside what it was asked for by: output -> value."""
+        del name
+        return {}
+
     def listed(self) -> list[dict[str, Any]]:
         """What the hub knows of each, by name."""
         return known_below(self.session("governance"), self._hub, f"{self.noun}s")
@@ -160,6 +166,11 @@ class Vended(ABC, Generic[S]):
         del before
         return self._up(wanted, self._program(wanted))
 
+    def _settled_by(self, spec: S) -> Mapping[str, recovery.Lookup]:
+        """Type token -> how one is found that an interrupted update was creating."""
+        del spec
+        return {}
+
     def _tell_of_budget(self, spec: S) -> None:
         """What costs is in dev; the hub only knows of it."""
         if told := vended.without_budget({"dev": self._dev}, spec.cost_centre):
@@ -180,7 +191,9 @@ class Vended(ABC, Generic[S]):
     def _up(self, spec: S, make: Callable[[], None]) -> StackRun:
         stack = self._stacks.open(spec.name, make)
         packs = vended.policy_packs(stack.name, self.platform)
-        return run_stack(stack, "up", progress=self.progress, **packs)
+        return run_stack(
+            stack, "up", progress=self.progress, lookups=self._settled_by(spec), **packs
+        )
 
     def _tags(self, spec: S) -> dict[str, str]:
         return {"owner": spec.owner, "cost-centre": spec.cost_centre}

@@ -19,6 +19,7 @@ import yaml
 from botocore.exceptions import CredentialRetrievalError
 
 from automation import (
+    account_factory,
     accounts,
     bootstrap,
     dead_letters,
@@ -46,7 +47,11 @@ from components.naming import OWN_DOMAIN, Names
 from components.settings import PlatformSettings, SettingsError
 
 CLEAN, ERROR, CHANGES = 0, 1, 2
-_ADMINISTERED = {"users": studio.Users, "domains": studio.Domains}
+_ADMINISTERED = {
+    "users": studio.Users,
+    "domains": studio.Domains,
+    "accounts": account_factory.Accounts,
+}
 
 
 def exit_code(verb: Verb, runs: Sequence[StackRun]) -> int:
@@ -277,6 +282,14 @@ def _accounts(arguments: argparse.Namespace) -> int:
     return CHANGES if differ else CLEAN
 
 
+def _factory_role(arguments: argparse.Namespace) -> int:
+    del arguments
+    (hub,) = load_settings(stacks.PROJECT_DIR, ["governance"]).values()
+    json.dump(account_factory.role_documents(hub), sys.stdout, indent=2)
+    sys.stdout.write("\n")
+    return CLEAN
+
+
 def _promotions(arguments: argparse.Namespace) -> int:
     (hub,) = load_settings(stacks.PROJECT_DIR, ["governance"]).values()
     session = boto3.Session(profile_name=arguments.profile, region_name=hub.region)
@@ -315,12 +328,14 @@ def projects(name: str = "", clone_url: str = "") -> vending.Vending:
     )
 
 
-def administered(kind: str, name: str = "") -> studio.Users | studio.Domains:
+def administered(
+    kind: str, name: str = ""
+) -> studio.Users | studio.Domains | account_factory.Accounts:
     """What administrators vend on the platform of this checkout.
 
     Args:
-        kind: ``users`` or ``domains``.
-        name: The user or domain that progress is told of.
+        kind: ``users``, ``domains`` or ``accounts``.
+        name: Which of them progress is told of.
 
     Raises:
         SettingsError: The settings are not valid.
@@ -443,6 +458,14 @@ def _profile(text: str) -> tuple[str, str]:
     return environment, name
 
 
+def _add_settings(command: argparse.ArgumentParser, page: str) -> None:
+    command.add_argument("--file", type=Path, help="YAML file with its settings")
+    command.add_argument(
+        "--set", action="append", type=_setting, default=[], metavar="KEY=VALUE",
+        help=f"one setting, its value as YAML; see {page}",
+    )  # fmt: skip
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line's parser."""
     top = argparse.ArgumentParser(prog="python -m automation", description=__doc__)
@@ -507,20 +530,32 @@ def parser() -> argparse.ArgumentParser:
         "--profile", help="of the organisation's management account or a delegated administrator"
     )
     units.set_defaults(run=_accounts, account=None)
-    taking = units.add_subparsers(dest="action").add_parser(
+    of_accounts = units.add_subparsers(dest="action")
+    taking = of_accounts.add_parser(
         "adopt", help="write the stack file of an account, from that of its kind"
     )
     taking.add_argument("account", help="its id, 12 digits")
     taking.add_argument("--name", required=True, help="its environment: kind and name, prod-eu")
     taking.add_argument("--cidr", help="block of its network; by default the next free one")
+    for action, what in (
+        ("create", "vend an account into the unit of its kind"),
+        ("update", "its owner, cost centre or kind"),
+        ("delete", "forget it; the account stays"),
+        ("list", "the accounts that were vended"),
+    ):
+        making = of_accounts.add_parser(action, help=what)
+        making.set_defaults(run=_administer, name=None)
+        if action != "list":
+            making.add_argument("name", help="the account")
+        if action in ("create", "update"):
+            _add_settings(making, "docs/targets.md")
+    of_accounts.add_parser(
+        "factory-role", help="trust and rights of the role that makes accounts, as JSON"
+    ).set_defaults(run=_factory_role)
     vended = commands.add_parser("projects", help="projects of data scientists")
     vended.add_argument("action", choices=("create", "update", "upgrade", "delete", "list"))
     vended.add_argument("name", nargs="?", help="the project")
-    vended.add_argument("--file", type=Path, help="YAML file with its settings")
-    vended.add_argument(
-        "--set", action="append", type=_setting, default=[], metavar="KEY=VALUE",
-        help="one setting, its value as YAML; see docs/projects.md",
-    )  # fmt: skip
+    _add_settings(vended, "docs/projects.md")
     vended.add_argument(
         "--clone-url", help="address of {repository}, instead of that in the settings"
     )
@@ -543,11 +578,7 @@ def parser() -> argparse.ArgumentParser:
         vended = commands.add_parser(kind, help=what)
         vended.add_argument("action", choices=("create", "update", "delete", "list"))
         vended.add_argument("name", nargs="?", help=f"the {_ADMINISTERED[kind].noun}")
-        vended.add_argument("--file", type=Path, help="YAML file with its settings")
-        vended.add_argument(
-            "--set", action="append", type=_setting, default=[], metavar="KEY=VALUE",
-            help="one setting, its value as YAML; see docs/operations.md",
-        )  # fmt: skip
+        _add_settings(vended, "docs/operations.md")
         vended.set_defaults(run=_administer)
     opening = commands.add_parser(
         "studio-url", help="an address that opens one's own Studio profile, for five minutes"

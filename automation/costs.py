@@ -178,6 +178,7 @@ FREE: frozenset[str] = frozenset(
         "aws:lambda/alias:Alias",
         "aws:lambda/eventSourceMapping:EventSourceMapping",
         "aws:lambda/permission:Permission",
+        "aws:organizations/account:Account",
         "aws:ram/principalAssociation:PrincipalAssociation",
         "aws:ram/resourceAssociation:ResourceAssociation",
         "aws:ram/resourceShare:ResourceShare",

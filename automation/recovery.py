@@ -2,8 +2,9 @@
 
 A process that was killed leaves a lock in the backend, and in the state the operations that were
 under way. A lock whose process is gone is removed. A resource whose creation was under way may
-exist: where its id follows from its inputs it is read from the cloud and adopted if it is there;
-otherwise it is dropped from the state, and named, because it may stand in the cloud unrecorded.
+exist: where its id follows from its inputs, or is looked up by them, it is read from the cloud and
+adopted if it is there; otherwise it is dropped from the state, and named, because it may stand in
+the cloud unrecorded.
 """
 
 from __future__ import annotations
@@ -144,6 +145,8 @@ UNNAMED: frozenset[str] = frozenset(
         # Known by its location, but the provider cannot import it.
         "aws:lakeformation/resource:Resource",
         "aws:lambda/eventSourceMapping:EventSourceMapping",
+        # What is vended is looked up by its address; see automation/account_factory.py.
+        "aws:organizations/account:Account",
         "aws:ram/resourceShare:ResourceShare",
         "aws:sagemaker/domain:Domain",
         "aws:servicecatalog/constraint:Constraint",
@@ -159,6 +162,10 @@ UNNAMED: frozenset[str] = frozenset(
 in the account, and removes it or imports it by its id."""
 
 _LOCK = re.compile(r"created by (?P<user>\S+)@(?P<host>\S+) \(pid (?P<pid>\d+)\)")
+
+
+Lookup = Callable[[Mapping[str, Any]], str | None]
+"""Finds by its inputs what was being created: its id for an import, None when it does not exist."""
 
 
 class RecoveryError(RuntimeError):
@@ -187,11 +194,15 @@ def import_id(
         return None
 
 
-def before(stack: auto.Stack) -> str:
+def before(stack: auto.Stack, lookups: Mapping[str, Lookup] | None = None) -> str:
     """Settle the operations that were under way when an update was killed.
 
     What can be named goes into the state under its id, and a refresh reads it or takes it out
     again: the engine's own ``--import-pending-creates`` only forgets the operation.
+
+    Args:
+        stack: The stack.
+        lookups: Type -> how one is found whose id follows from nothing.
 
     Returns:
         What was done, for a person; empty when there was nothing to do.
@@ -205,10 +216,17 @@ def before(stack: auto.Stack) -> str:
     adopted: list[str] = []
     repeated: list[str] = []
     dropped: list[str] = []
+    absent: list[str] = []
     for resource in [item["resource"] for item in pending if item.get("type") == "creating"]:
         type_, urn = resource["type"], resource["urn"]
         id_ = import_id(type_, resource.get("inputs") or {}, _place(resource, recorded))
         name = f"{type_} {urn.rpartition('::')[2]}"
+        lookup = (lookups or {}).get(type_)
+        if lookup is not None and urn not in recorded:
+            id_ = lookup(resource.get("inputs") or {})
+            if id_ is None:
+                absent.append(name)
+                continue
         # Where it was to replace another, that one still has its place in the state.
         if id_ is not None and urn not in recorded:
             ids[urn] = id_
@@ -233,6 +251,8 @@ def before(stack: auto.Stack) -> str:
         told += f"; looked up and kept if they exist: {', '.join(adopted)}"
     if repeated:
         told += f"; made again by the next update, whether they exist or not: {', '.join(repeated)}"
+    if absent:
+        told += f"; looked for, and not there: {', '.join(absent)}"
     if dropped:
         names = ", ".join(dropped)
         told += (

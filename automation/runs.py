@@ -167,6 +167,7 @@ def run_stack(
     plan: str | None = None,
     targets: Sequence[str] | None = None,
     previewed: bool = False,
+    lookups: Mapping[str, recovery.Lookup] | None = None,
 ) -> StackRun:
     """Run one operation; errors end up in the result, never as an exception of the engine.
 
@@ -183,6 +184,7 @@ def run_stack(
         plan: File to save a preview's plan in, or of the plan that an update applies.
         targets: URNs that a destroy is limited to; None for the whole stack.
         previewed: Whether an update is previewed before anything is made.
+        lookups: Type -> how one is found that an interrupted update was creating.
     """
     run = StackRun(stack.name, verb)
     if interruption.asked():
@@ -197,7 +199,7 @@ def run_stack(
         packs["policy_pack_configs"] = list(policy_pack_configs)
     try:
         with interruption.at_work():
-            run.note = "" if verb in ("preview", "drift") else recovery.before(stack)
+            run.note = "" if verb in ("preview", "drift") else recovery.before(stack, lookups)
             if verb == "up" and previewed and not _passes(run, stack, common, packs, progress):
                 return _ended(run, started, progress)
             with recovery.retried_after_a_stale_lock(stack) as attempt:

@@ -3,7 +3,8 @@
 A product holds no logic: its template is one custom resource, whose function starts the build that
 vends it through Pulumi. Each template of ``seed_code/`` is a product in both portfolios: in that of
 SageMaker projects with the platform's own way of release, in that of ML administration with every
-choice. ML administration has :data:`ADMINISTRATION` beside them.
+choice. ML administration has :data:`ADMINISTRATION` beside them; that of accounts only where the
+settings have a role that makes them.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
@@ -33,7 +34,7 @@ from components.launching import (
     templates_bucket,
     vending_function_arn,
 )
-from components.naming import OWN_DOMAIN, Names, Placement
+from components.naming import OWN_DOMAIN, TARGET_KINDS, Names, Placement
 from components.projects.project import IMAGE
 
 VENDING_ROLE = "vending-build"
@@ -42,7 +43,7 @@ VENDING_ROLE = "vending-build"
 STATE = "vended"
 """Where the stacks of all that is vended are kept, below the state bucket."""
 
-VENDED = ("projects", "users", "domains")
+VENDED = ("projects", "users", "domains", "accounts")
 """Commands of the automation that vend; the hub knows what there is below these parameters."""
 
 DEAD_LETTERS = "vending-failed"
@@ -151,6 +152,9 @@ class Administration:
     outputs: Mapping[str, str]
 
 
+ACCOUNT = "aws-account"
+"""Product of :data:`ADMINISTRATION` that vends accounts."""
+
 _NAME_RULES = {"AllowedPattern": "^[a-z][a-z0-9]*(-[a-z0-9]+)*$", "MaxLength": 20}
 
 ADMINISTRATION: Mapping[str, Administration] = {
@@ -205,18 +209,58 @@ ADMINISTRATION: Mapping[str, Administration] = {
         },
         outputs={"DomainName": "Name of the domain"},
     ),
+    ACCOUNT: Administration(
+        title="AWS account",
+        description="An AWS account in the organisational unit of a kind of environments; ending"
+        " the product closes no account",
+        resource="Custom::AwsAccount",
+        parameters={
+            "AccountName": _parameter(
+                "Name of the account: lower-case letters, digits and single hyphens",
+                AllowedPattern="^[a-z][a-z0-9]*(-[a-z0-9]+)*$",
+                MaxLength=50,
+            ),
+            "Email": _parameter(
+                "Address of its root user, which no other AWS account has; it cannot change",
+                # Source: AWS Organizations API reference, CreateAccount; of ASCII alone.
+                AllowedPattern=r"^[!-?A-~]+@[!-?A-~]+\.[!-?A-~]+$",
+                MinLength=6,
+                MaxLength=64,
+            ),
+            "Kind": _parameter(
+                "Kind of environments whose unit it goes to", AllowedValues=list(TARGET_KINDS)
+            ),
+            "Owner": _parameter("Team that answers for the account", MinLength=1, MaxLength=256),
+            "CostCentre": _PARAMETERS["CostCentre"],
+        },
+        outputs={"AccountName": "Name of the account", "AccountId": "Its id, 12 digits"},
+    ),
 }
 """Products of administrators beside the templates."""
 
 
-def administration_template(product: str, function_arn: str) -> dict[str, Any]:
-    """The CloudFormation template of a product of :data:`ADMINISTRATION`.
+def administration(account_kinds: Sequence[str]) -> dict[str, Administration]:
+    """The products of :data:`ADMINISTRATION` that a platform offers.
 
     Args:
-        product: Which.
+        account_kinds: Kinds of environments that accounts can be made for; without one there is no
+            such product.
+    """
+    offered = dict(ADMINISTRATION)
+    account = offered.pop(ACCOUNT)
+    if account_kinds:
+        kinds = {**account.parameters["Kind"], "AllowedValues": list(account_kinds)}
+        offered[ACCOUNT] = replace(account, parameters={**account.parameters, "Kind": kinds})
+    return offered
+
+
+def administration_template(made: Administration, function_arn: str) -> dict[str, Any]:
+    """The CloudFormation template of a product of administrators.
+
+    Args:
+        made: The product.
         function_arn: The vending function; the stack has to be in its region.
     """
-    made = ADMINISTRATION[product]
     properties = {name: {"Ref": name} for name in made.parameters}
     return _template(made.description, made.parameters, made.resource, properties, made.outputs,
                      function_arn)  # fmt: skip
@@ -382,6 +426,7 @@ def build_statements(
     accounts: Mapping[str, str],
     key_arn: Input[str],
     git_token: tuple[str, Input[str]] | None = None,
+    account_factory: str = "",
 ) -> list[iam.Statement]:
     """What the vending build may do: become the deployers, and keep the state of stacks.
 
@@ -392,6 +437,7 @@ def build_statements(
         accounts: Environment -> account.
         key_arn: Key of its source.
         git_token: ARN of the secret with the token for repositories, and the secret's key.
+        account_factory: ARN of the role that makes accounts; empty where none are vended.
     """
     state = names.bucket_arn("pulumi-state")
     deployers = [
@@ -451,6 +497,12 @@ def build_statements(
             resources=["*"],
         ),
     ]  # fmt: skip
+    if account_factory:
+        statements.append(
+            iam.Statement(
+                sid="MakeAccounts", actions=["sts:AssumeRole"], resources=[account_factory]
+            )
+        )
     if git_token:
         secret, secret_key = git_token
         service = f"secretsmanager.{names.region}.amazonaws.com"
@@ -546,6 +598,8 @@ class VendingBuildArgs(TypedDict):
     """Where its source lies."""
     git_token_secret: str
     """ARN of the secret with the token for repositories; empty where git needs none."""
+    account_factory: str
+    """ARN of the role that makes accounts; empty where none are vended."""
 
 
 class VendingBuild(pulumi.ComponentResource):
@@ -589,6 +643,7 @@ class VendingBuild(pulumi.ComponentResource):
                     placement["accounts"],
                     bucket.key_arn,
                     (token, network["messages_key_arn"]) if token else None,
+                    args["account_factory"],
                 )
             ),
             opts=child,
@@ -773,6 +828,8 @@ class CatalogArgs(TypedDict):
     """Name of a template -> its description: each is a product."""
     settings: Mapping[str, Mapping[str, Mapping[str, Any]]]
     """Name of a template -> its settings -> their JSON Schema: what its products ask for."""
+    account_kinds: Sequence[str]
+    """Kinds of environments that accounts are vended for; none where no account is."""
     owner: str
     """Who answers for the products."""
     shares: Sequence[Share]
@@ -854,8 +911,8 @@ class Catalog(pulumi.ComponentResource):
             )
             ready += self._product(portfolio, made, template, shown, description, content)
         if portfolio == ADMINISTRATORS_PORTFOLIO:
-            for product, offered in ADMINISTRATION.items():
-                content = administration_template(product, self._function_arn)
+            for product, offered in administration(args["account_kinds"]).items():
+                content = administration_template(offered, self._function_arn)
                 ready += self._product(
                     portfolio, made, product, offered.title, offered.description, content
                 )

@@ -20,6 +20,7 @@ from components.naming import Names
 PATH = Path(__file__).parents[1] / "docs" / "contract.md"
 
 CONTRACT: Mapping[str, str] = {
+    "accounts/{account}": "What is known of a vended AWS account (governance)",
     "alerts/topic-arn": "Topic for alerts to the environment's owners",
     "buckets/access-logs": "Bucket that the access logs of other buckets go to",
     "buckets/logs": "Bucket for logs",

@@ -39,9 +39,9 @@ FURTHER_SERVICES = (
     "access-analyzer", "autoscaling", "backup", "batch", "bedrock", "bedrock-agent",
     "bedrock-agent-runtime", "bedrock-runtime", "cloudformation", "cloudtrail", "comprehend",
     "config", "datazone", "ec2messages", "ecs", "elasticloadbalancing", "elasticmapreduce",
-    "emr-containers", "emr-serverless", "guardduty", "inspector2", "ram", "rds", "rds-data",
-    "redshift", "redshift-data", "rekognition", "scheduler", "securityhub", "ssmmessages",
-    "synthetics", "tagging", "textract", "transcribe", "translate", "xray",
+    "emr-containers", "emr-serverless", "guardduty", "inspector2", "organizations", "ram", "rds",
+    "rds-data", "redshift", "redshift-data", "rekognition", "scheduler", "securityhub",
+    "ssmmessages", "synthetics", "tagging", "textract", "transcribe", "translate", "xray",
 )  # fmt: skip
 """Interface endpoints that a company may add for what its teams call beside the platform.
 

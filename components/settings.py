@@ -54,6 +54,7 @@ from components.naming import (
     in_order,
     is_environment,
     kind_of,
+    partition_of,
 )
 
 ACCESS_VARIABLE = "MLOPS_ACCESS"
@@ -175,6 +176,9 @@ LOG_RETENTION_DAYS = frozenset(
 """What CloudWatch Logs accepts. Source: API reference, PutRetentionPolicy, retentionInDays."""
 
 
+RoleArn = Annotated[str, _matches(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+", "a role's ARN")]
+
+
 class NatStrategy(StrEnum):
     """How many NAT gateways a created network has. ``none`` means no route to the internet."""
 
@@ -201,6 +205,9 @@ class Organization(Tree):
     units: dict[TargetKind, UnitId] = {}
     """Kind (preprod, prod) -> the organisational unit whose accounts are its environments, with
     all units below; what differs is told by ``python -m automation accounts``."""
+    account_factory_role_arn: RoleArn | None = None
+    """Role of the organisation's management account by which accounts are vended into the units,
+    see docs/targets.md; only with it is there such a product."""
 
     @model_validator(mode="after")
     def _complete(self) -> Organization:
@@ -215,7 +222,27 @@ class Organization(Tree):
                     f"accounts gives {environment} the account of another environment, {account}: "
                     "one more of a kind has an account of its own"
                 )
+        if self.account_factory_role_arn:
+            self._check_factory(self.account_factory_role_arn.split(":")[4])
         return self
+
+    @property
+    def vended_kinds(self) -> tuple[str, ...]:
+        """The kinds whose accounts are vended: those with a unit, where there is a role for it."""
+        return tuple(self.units) if self.account_factory_role_arn else ()
+
+    def _check_factory(self, management: str) -> None:
+        lacking = [name for name in ("id", "units") if not getattr(self, name)]
+        if lacking:
+            raise ValueError(
+                f"account_factory_role_arn needs {' and '.join(lacking)}: accounts are made for the"
+                " organisational unit of a kind"
+            )
+        if management in self.accounts.values():
+            raise ValueError(
+                f"account_factory_role_arn is of {management}, an account of the platform: it has"
+                " to be of the organisation's management account, where no deployer makes roles"
+            )
 
 
 class Tags(Tree):
@@ -259,6 +286,16 @@ def _endpoint_services(names: tuple[str, ...]) -> tuple[str, ...]:
 
 EndpointServices = Annotated[tuple[str, ...], AfterValidator(_endpoint_services)]
 
+
+ORGANIZATIONS_REGIONS = {
+    "aws": "us-east-1",
+    "aws-cn": "cn-northwest-1",
+    "aws-us-gov": "us-gov-west-1",
+}
+"""Partition -> the region that AWS Organizations is in, and its VPC endpoints with it.
+
+Source: AWS General Reference, AWS Organizations endpoints and quotas.
+"""
 
 FREE_ADDRESSES = 32
 """Per private subnet, for Studio's apps and the instances of jobs and endpoints; the interface
@@ -535,9 +572,6 @@ class Personas(Tree):
     default those whose tag ``persona`` is data-scientist or lead-data-scientist."""
 
 
-RoleArn = Annotated[str, _matches(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+", "a role's ARN")]
-
-
 class ContinuousIntegration(Tree):
     """Who may bring this platform up: a repository's workflows by OIDC, or CodeBuild projects."""
 
@@ -735,6 +769,8 @@ class PlatformSettings(Tree):
                     "give a larger block, fewer zones or no NAT"
                 )
                 problems.append(("network.cidr", told))
+        if told := self._organizations_out_of_reach():
+            problems.append(("organization.account_factory_role_arn", told))
         if self.environment not in lacking:
             # The longest suffixes in use: a prefix that is too long must fail here, not midway.
             try:
@@ -748,6 +784,27 @@ class PlatformSettings(Tree):
         if problems:
             raise _NotTogetherError(problems)
         return self
+
+    def _organizations_out_of_reach(self) -> str:
+        """Why the hub's vending build cannot ask AWS Organizations; empty when it can, or might.
+
+        Source: AWS Organizations user guide, "Creating a VPC endpoint for AWS Organizations".
+        """
+        wanted = self.environment == HUB and self.organization.account_factory_role_arn
+        if not wanted or not isinstance(self.network, CreatedNetwork):
+            return ""
+        network = self.network
+        here = self.region == ORGANIZATIONS_REGIONS[partition_of(self.region)]
+        by_endpoint = here and "organizations" in (network.endpoints or ())
+        if by_endpoint or network.nat is not NatStrategy.NONE:
+            return ""
+        way = (
+            "name organizations among network.endpoints, or give the hub a way out by network.nat"
+            if here
+            else "AWS has endpoints of it in one other region only: give the hub a way out by"
+            " network.nat, or an existing network that has one"
+        )
+        return f"the hub's network does not reach AWS Organizations; {way}"
 
     @property
     def accounts(self) -> dict[str, str]:

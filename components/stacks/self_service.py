@@ -78,6 +78,7 @@ def catalog(
             "vpc_id": network.vpc_id,
             "bucket": bucket,
             "git_token_secret": service.git_token_secret,
+            "account_factory": settings.organization.account_factory_role_arn or "",
         },
         opts,
     )
@@ -99,6 +100,7 @@ def catalog(
             "placement": placement,
             "templates": {name: template.description for name, template in offered.items()},
             "settings": {name: template.settings for name, template in offered.items()},
+            "account_kinds": settings.organization.vended_kinds,
             "owner": settings.tags.owner,
             "shares": _shares(settings),
             "principals": _launchers(settings),

@@ -1,9 +1,9 @@
 """What the vending build runs: a command of the automation, and what became of it.
 
 ``python -m functions.vending.build`` in a checkout of the platform reads ``COMMAND`` (``projects``,
-``users`` or ``domains``), ``ACTION``, ``NAME``, ``IDENTITY``, ``SETTINGS`` and ``OUTPUTS`` (both
-JSON) of its environment, and leaves the result for :mod:`.answer`. It ends with the exit code of
-the command.
+``users``, ``domains`` or ``accounts``), ``ACTION``, ``NAME``, ``IDENTITY``, ``SETTINGS`` and
+``OUTPUTS`` (both JSON) of its environment, and leaves the result for :mod:`.answer`. It ends with
+the exit code of the command.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from .answer import Result, leave
+from .requests import KINDS, a
 
 _LINES_OF_A_CAUSE = 20
 
@@ -27,8 +28,13 @@ Run = Callable[[Sequence[str]], tuple[int, str]]
 Held = Callable[[str, str], str | None]
 """Command and name -> the id that the stack has; empty when it tells none, None without a stack."""
 
+Told = Callable[[str, str], Mapping[str, str]]
+"""Command and name -> outputs of what was made that its request does not hold."""
 
-def vend(environ: Mapping[str, str], run: Run, held: Held) -> Result:
+_KEPT = {kind.command: kind.kept for kind in KINDS.values()}
+
+
+def vend(environ: Mapping[str, str], run: Run, held: Held, told: Told) -> Result:
     """Does what the environment asks for.
 
     A removal touches nothing but what has the given id: what was rolled back may have failed
@@ -43,7 +49,8 @@ def vend(environ: Mapping[str, str], run: Run, held: Held) -> Result:
     if action == "delete" and (known is None or known not in ("", identity)):
         return Result(True, f"There is no {noun} {name} with the id {identity} to remove.")
     if action != "delete" and known and known != identity:
-        return Result(False, f"There is a {noun} {name} already: choose another name.")
+        return Result(False, f"There is {a(noun)} {name} already: choose another name.")
+    left = told(command, name) if action == "delete" else {}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "settings.yaml"
         # JSON is YAML.
@@ -52,7 +59,9 @@ def vend(environ: Mapping[str, str], run: Run, held: Held) -> Result:
         code, said = run([sys.executable, "-m", "automation", command, action, name, *given])
     if code:
         return Result(False, f"{command} {action} {name} ended with exit code {code}: {said}")
-    return Result(True, data=json.loads(environ["OUTPUTS"]))
+    if action == "delete":
+        return Result(True, _KEPT[command] if left else "", json.loads(environ["OUTPUTS"]))
+    return Result(True, data={**json.loads(environ["OUTPUTS"]), **told(command, name)})
 
 
 def run_command(command: Sequence[str]) -> tuple[int, str]:
@@ -76,10 +85,19 @@ def held_by_stack(command: str, name: str) -> str | None:
     return None if held is None else str(held.get("id", ""))
 
 
+def told_by_stack(command: str, name: str) -> Mapping[str, str]:
+    """What :data:`Told` tells, for the kinds that have such outputs."""
+    if not any(kind.told for kind in KINDS.values() if kind.command == command):
+        return {}
+    from automation import cli
+
+    return cli.administered(command).told(name)
+
+
 def main() -> int:
     """Vends, leaves the result, and gives the exit code."""
     try:
-        result = vend(os.environ, run_command, held_by_stack)
+        result = vend(os.environ, run_command, held_by_stack, told_by_stack)
     except Exception as error:
         # Whatever it is, whoever launched the product has to be told.
         leave(Result(False, f"{type(error).__name__}: {error}"))

@@ -15,7 +15,8 @@ Environment:
 ====================== ======================================================================
 
 What its role needs: ``codebuild:StartBuild`` and ``codebuild:BatchGetBuilds`` on the build
-project, ``ssm:GetParameter`` on ``{PARAMETERS}/projects/*``, ``users/*`` and ``domains/*``.
+project, ``ssm:GetParameter`` on ``{PARAMETERS}/projects/*``, ``users/*``, ``domains/*`` and
+``accounts/*``.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from .answer import Address, Result, send
-from .requests import Request, RequestError, check_changes, read_request, read_settings
+from .requests import Request, RequestError, a, check_changes, read_request, read_settings
 
 _ENDED_BADLY = ("FAILED", "FAULT", "STOPPED", "TIMED_OUT")
 _ADDRESS = ("RESPONSE_URL", "STACK_ID", "REQUEST_ID", "LOGICAL_RESOURCE_ID", "PHYSICAL_RESOURCE_ID")
@@ -97,7 +98,7 @@ class Vendor:
         if request.action == "create":
             if held is not None and not mine:
                 raise RequestError(
-                    f"There is a {kind.noun} {request.name} already: choose another name."
+                    f"There is {a(kind.noun)} {request.name} already: choose another name."
                 )
             return {**settings, "id": request.address.physical_id}
         check_changes(request, held if held is not None and mine else {})

@@ -1,6 +1,7 @@
 """What a product's custom resource asks for: plain functions from CloudFormation's event.
 
-The rules of what is asked for are those of ``automation/`` (``projects/spec.py``, ``studio.py``),
+The rules of what is asked for are those of ``automation/`` (``projects/spec.py``, ``studio.py``,
+``account_factory.py``),
 which the build applies again; here a wrong one is answered at once.
 """
 
@@ -30,6 +31,11 @@ Check = Callable[[str], str]
 
 class RequestError(ValueError):
     """Nothing can be made or changed as it was asked for; every reason has a line."""
+
+
+def a(noun: str) -> str:
+    """A noun of :data:`KINDS` with its article."""
+    return f"an {noun}" if noun.startswith("a") else f"a {noun}"
 
 
 def _matching(pattern: str, told: str, most: int) -> Check:
@@ -83,6 +89,8 @@ class Kind:
         optional: Settings that may be left out.
         checks: Setting -> the check of its text.
         outputs: Properties -> outputs of the resource.
+        told: Outputs that only the build knows, when it is made.
+        kept: What a removal leaves, for people; empty when that is nothing of note.
     """
 
     noun: str
@@ -95,6 +103,8 @@ class Kind:
     optional: tuple[str, ...]
     checks: Mapping[str, Check]
     outputs: Callable[[Mapping[str, Any]], dict[str, str]]
+    told: tuple[str, ...] = ()
+    kept: str = ""
 
     def is_id(self, text: object) -> bool:
         """Whether it is the id of one."""
@@ -202,7 +212,46 @@ DOMAIN = Kind(
     outputs=lambda given: {"DomainName": str(given["DomainName"])},
 )
 
+ACCOUNT = Kind(
+    noun="account",
+    command="accounts",
+    name="AccountName",
+    identity="",
+    pattern=_LAUNCHED,
+    properties={
+        "AccountName": "name",
+        "Email": "email",
+        "Kind": "kind",
+        "Owner": "owner",
+        "CostCentre": "cost_centre",
+    },
+    fixed={"name": "", "id": "", "email": ""},
+    optional=(),
+    checks={
+        "name": _matching(
+            r"[a-z][a-z0-9]*(-[a-z0-9]+)*",
+            "expected at most 50 lower-case letters, digits and single hyphens, a letter first",
+            50,
+        ),
+        # Source: AWS Organizations API reference, CreateAccount.
+        "email": _matching(
+            r"(?=.{6})[!-?A-~]+@[!-?A-~]+\.[!-?A-~]+",
+            "expected an email address of 6 to 64 characters",
+            64,
+        ),
+        # The build knows which of them has a unit.
+        "kind": _matching(r"preprod|prod", "expected preprod or prod", 7),
+        "owner": _TEXT,
+        "cost_centre": _TEXT,
+    },
+    outputs=lambda given: {"AccountName": str(given["AccountName"])},
+    told=("AccountId",),
+    kept="The account is kept: it stays in its unit of the organisation, and only the platform"
+    " forgets that it was vended. Whoever administers the organisation closes it, if it is to go.",
+)
+
 KINDS: Mapping[str, Kind] = {
+    "Custom::AwsAccount": ACCOUNT,
     "Custom::Project": PROJECT,
     "Custom::StudioUser": USER,
     "Custom::StudioDomain": DOMAIN,
@@ -362,6 +411,6 @@ def check_changes(request: Request, stands: Mapping[str, Any]) -> None:
         changed.append(kind.identity)
     if changed:
         raise RequestError(
-            f"{', '.join(changed)} of a {kind.noun} cannot change: launch the product again for"
+            f"{', '.join(changed)} of {a(kind.noun)} cannot change: launch the product again for"
             f" another {kind.noun}."
         )

@@ -594,12 +594,33 @@ def _codebuild(call: Call, account: str, types: list[ResourceType]) -> Iterator[
         yield f"arn:aws:codebuild:{call.region}:{account}:project/{project}"
 
 
+def _organizations(call: Call, account: str, types: list[ResourceType]) -> Iterator[str]:
+    """An account, and the units or the root that it is moved from and to, each of them."""
+    organization = world.organization_id(account)
+    keys = {item.key for item in types}
+    for name in ("AccountId", "ChildId", "ResourceId", "ParentId", "SourceParentId",
+                 "DestinationParentId"):  # fmt: skip
+        given = call.params.get(name)
+        if not isinstance(given, str) or not organization:
+            continue
+        key, kind = (
+            ("root", "root")
+            if given.startswith("r-")
+            else ("organizationalunit", "ou")
+            if given.startswith("ou-")
+            else ("account", "account")
+        )
+        if key in keys:
+            yield f"arn:aws:organizations::{account}:{kind}/{organization}/{given}"
+
+
 _BY_SERVICE: dict[str, Callable[[Call, str, list[ResourceType]], Iterator[str]]] = {
     "codebuild": _codebuild,
     "events": _events,
     "glue": _glue,
     "kms": _kms,
     "lambda": _lambda,
+    "organizations": _organizations,
     "s3": _s3,
     "sagemaker": _model_packages,
     "secretsmanager": _secret,

@@ -72,6 +72,12 @@ def _key(account: str, region: str, key_id: str) -> Any:
     return dict.get(keys, key_id)
 
 
+def organization_id(account: str) -> str | None:
+    """The organisation that an account manages."""
+    made = backend("organizations", account, "").org
+    return cast(str, made.id) if made is not None else None
+
+
 def key_aliases(arn: str) -> list[str]:
     """The aliases of a key."""
     parsed = Arn.parse(arn)

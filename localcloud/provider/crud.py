@@ -177,6 +177,8 @@ def create(row: Row, inputs: Props, tags: dict[str, str], scope: Scope) -> Made:
             encoded = [{"ResourceType": row.tags.resource_type, "Tags": encoded}]
         _set_member(params, row.tags.member, encoded)
     answer = scope.call(row.service, row.create.operation, params)
+    if row.settled is not None:
+        answer = row.settled(answer, scope)
     outputs = {**inputs, **_computed(row, inputs, answer, scope)}
     if row.tags is not None:
         outputs["tagsAll"] = tags

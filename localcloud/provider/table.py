@@ -167,6 +167,8 @@ class Row:
         filled: Property path -> what AWS fills in where none is given, None for its own choice. One
             that nobody declares and that is so after an import is no difference, as with the real
             provider. What is not named here is false, zero or empty then.
+        settled: ``settled(answer, scope)`` where the create call only begins: waits, and gives the
+            answer that tells what was made; raises when nothing was.
         after: ``after(inputs, outputs, scope)`` more calls once it is made.
         before_delete: ``before_delete(outputs, scope)``.
         renewed: Outputs that a change by the create call gives anew, such as an object's version:
@@ -197,6 +199,7 @@ class Row:
     separator: str = ":"
     gone: Sequence[str] = ()
     observe: Observe | None = None
+    settled: Callable[[Props, Scope], Props] | None = None
     after: Callable[[Props, Props, Scope], None] | None = None
     before_delete: Callable[[Props, Scope], None] | None = None
     renewed: Sequence[str] = ()

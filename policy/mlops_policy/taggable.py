@@ -53,6 +53,7 @@ TAGGABLE: Final = frozenset(
         "aws:kms/key:Key",
         "aws:lambda/eventSourceMapping:EventSourceMapping",
         "aws:lambda/function:Function",
+        "aws:organizations/account:Account",
         "aws:ram/resourceShare:ResourceShare",
         "aws:s3/bucket:Bucket",
         "aws:s3/bucketObjectv2:BucketObjectv2",

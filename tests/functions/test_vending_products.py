@@ -20,13 +20,14 @@ from botocore.stub import ANY, Stubber
 from hypothesis import given
 from hypothesis import strategies as st
 
-from automation import studio
+from automation import account_factory, studio
 from automation.projects.spec import ProjectSpec, SpecError, read_spec
 from automation.projects.templates import load
 from functions.vending import answer, build
 from functions.vending.answer import Address, AnswerError, Result
 from functions.vending.handler import Vendor, handle
 from functions.vending.requests import (
+    ACCOUNT,
     DOMAIN,
     ENVIRONMENTS,
     KINDS,
@@ -73,6 +74,14 @@ GROWTH = {
     "Owner": "team",
     "CostCentre": "123",
     "IdleTimeoutMinutes": "90",
+}
+SHOP = {
+    "ServiceToken": WANTED["ServiceToken"],
+    "AccountName": "shop-eu",
+    "Email": "shop-eu@example.com",
+    "Kind": "prod",
+    "Owner": "team",
+    "CostCentre": "123",
 }
 LAUNCHED = launched_id(STACK)
 
@@ -397,6 +406,7 @@ def test_what_a_form_leaves_out_is_no_change(
 def test_what_is_left_out_is_what_the_command_line_makes() -> None:
     specs: dict[str, Any] = {
         "projects": ProjectSpec, "users": studio.UserSpec, "domains": studio.DomainSpec,
+        "accounts": account_factory.AccountSpec,
     }  # fmt: skip
     for kind in KINDS.values():
         for setting, value in kind.fixed.items():
@@ -464,7 +474,8 @@ def test_what_is_neither_is_an_error() -> None:
 
 _CHANGES = st.one_of(
     st.sampled_from(
-        [*ANN.values(), *GROWTH.values(), "", "lead-data-scientist", "59", "60", "525600",
+        [*ANN.values(), *GROWTH.values(), *SHOP.values(), "a@b.c", "A+b@c.dd", "a@" + "b" * 60 + ".c",
+         "a@b@c.dd", "\x1fa@bb.cc", "a" * 51, "", "lead-data-scientist", "59", "60", "525600",
          "525601", "1e3", " 60", "-a", "a--b", "A" * 63, "a" * 64, "a" * 21, "a b", "ann\n"]
     ),
     st.text(max_size=25),
@@ -473,8 +484,12 @@ _CHANGES = st.one_of(
 
 @pytest.mark.parametrize(
     ("kind", "wanted", "spec"),
-    [(USER, ANN, studio.UserSpec), (DOMAIN, GROWTH, studio.DomainSpec)],
-    ids=["user", "domain"],
+    [
+        (USER, ANN, studio.UserSpec),
+        (DOMAIN, GROWTH, studio.DomainSpec),
+        (ACCOUNT, SHOP, account_factory.AccountSpec),
+    ],
+    ids=["user", "domain", "account"],
 )
 def test_what_the_function_takes_the_command_line_takes(
     kind: Kind, wanted: dict[str, str], spec: Any
@@ -512,6 +527,7 @@ def test_what_the_function_takes_the_command_line_takes(
     [
         ("Custom::StudioUser", ANN, "users", "ann"),
         ("Custom::StudioDomain", GROWTH, "domains", "growth"),
+        ("Custom::AwsAccount", SHOP, "accounts", "shop-eu"),
     ],
 )
 def test_administrators_launches_live_under_an_id_of_their_stack(
@@ -536,7 +552,7 @@ def test_administrators_launches_live_under_an_id_of_their_stack(
     assert json.loads(created["SETTINGS"])["id"] == LAUNCHED
     settings = json.loads(updated["SETTINGS"])
     assert settings["cost_centre"] == "456"
-    assert not {"id", "name", "domain"} & set(settings)
+    assert not {"id", "name", "domain", "email"} & set(settings)
     assert not cloudformation.puts
 
 
@@ -566,6 +582,30 @@ def test_a_user_stays_in_the_domain(hub: Hub, cloudformation: CloudFormation) ->
     back = about("Custom::StudioUser", ANN, LAUNCHED, "Update", cloudformation.url)
     back["OldResourceProperties"] = event["ResourceProperties"]
     assert hub.vendor.take(back) == "acme-governance-vending:1"
+
+
+def test_an_account_keeps_its_address_and_its_name(
+    hub: Hub, cloudformation: CloudFormation
+) -> None:
+    for property_, value in (("Email", "other@example.com"), ("AccountName", "other")):
+        renamed = property_ == "AccountName"
+        known = {"email": "shop-eu@example.com", "kind": "prod"}
+        hub.has(None, "accounts/other") if renamed else hub.has(
+            LAUNCHED, "accounts/shop-eu", **known
+        )
+        event = about("Custom::AwsAccount", SHOP, LAUNCHED, "Update", cloudformation.url)
+        event["ResourceProperties"] = {**SHOP, property_: value}
+        assert hub.vendor.take(event) == "refused"
+        told = cloudformation.puts[-1][1]["Reason"]
+        assert told.startswith(f"{property_} of an account cannot change")
+    # Another unit is no other account.
+    hub.has(LAUNCHED, "accounts/shop-eu", **known)
+    hub.starts()
+    moved = about(
+        "Custom::AwsAccount", SHOP, LAUNCHED, "Update", cloudformation.url, Kind="preprod"
+    )
+    assert hub.vendor.take(moved) == "acme-governance-vending:1"
+    assert json.loads(hub.variables()["SETTINGS"])["kind"] == "preprod"
 
 
 @pytest.mark.parametrize("name", ["", "-ann", "a" * 64])
@@ -629,6 +669,11 @@ BUILD = {
 }
 
 
+def nothing(*_: str) -> dict[str, str]:
+    """Of what was made nothing is told beside what it was asked for by."""
+    return {}
+
+
 class Commands:
     def __init__(self, code: int = 0, said: str = "") -> None:
         self.code, self.said, self.files = code, said, dict[str, str]()
@@ -647,9 +692,9 @@ def test_the_build_runs_the_command_line_which_reads_its_settings(kind: Kind) ->
     from automation import cli
 
     commands = Commands()
-    outputs = kind.outputs(WANTED | ANN | GROWTH)
+    outputs = kind.outputs(WANTED | ANN | GROWTH | SHOP)
     environ = BUILD | {"COMMAND": kind.command, "OUTPUTS": json.dumps(outputs)}
-    result = build.vend(environ, commands, lambda *_: None)
+    result = build.vend(environ, commands, lambda *_: None, nothing)
     assert result.ok
     assert result.data == outputs
     ((_, module, *arguments),) = commands.ran
@@ -660,7 +705,9 @@ def test_the_build_runs_the_command_line_which_reads_its_settings(kind: Kind) ->
 
 
 def test_the_cause_of_a_failed_build_is_told() -> None:
-    result = build.vend(BUILD, Commands(1, "The repository cannot be read"), lambda *_: None)
+    result = build.vend(
+        BUILD, Commands(1, "The repository cannot be read"), lambda *_: None, nothing
+    )
     assert not result.ok
     assert "The repository cannot be read" in result.reason
 
@@ -681,9 +728,30 @@ def test_the_cause_of_a_failed_build_is_told() -> None:
 )
 def test_no_other_project_is_touched(action: str, held: str | None, ok: bool, runs: bool) -> None:
     commands = Commands()
-    result = build.vend({**BUILD, "ACTION": action}, commands, lambda *_: held)
+    result = build.vend({**BUILD, "ACTION": action}, commands, lambda *_: held, nothing)
     assert result.ok is ok
     assert bool(commands.ran) is runs
+
+
+def test_an_accounts_id_is_told_once_it_is_made_and_that_it_stays_when_it_goes() -> None:
+    commands, asked = Commands(), json.dumps(ACCOUNT.outputs(SHOP))
+    environ = {**BUILD, "COMMAND": "accounts", "NAME": "shop-eu", "OUTPUTS": asked}
+
+    def told(command: str, name: str) -> dict[str, str]:
+        # Before it is made it has none, and once it was deleted neither.
+        deleted = ["delete" in ran for ran in commands.ran]
+        known = (command, name) == ("accounts", "shop-eu") and deleted == [False]
+        return {"AccountId": "555555555555"} if known else {}
+
+    made = build.vend(environ, commands, lambda *_: None, told)
+    assert made.data == {"AccountName": "shop-eu", "AccountId": "555555555555"}
+    assert set(made.data) == {*ACCOUNT.outputs(SHOP), *ACCOUNT.told}
+    ending = {**environ, "ACTION": "delete", "OUTPUTS": "{}"}
+    ended = build.vend(ending, commands, lambda *_: IDENTITY, told)
+    assert ended.ok
+    assert "The account is kept" in ended.reason
+    # A creation that made none is rolled back: nothing stays.
+    assert build.vend(ending, commands, lambda *_: IDENTITY, nothing).reason == ""
 
 
 def test_a_command_is_shown_and_its_end_kept(capsys: pytest.CaptureFixture[str]) -> None:

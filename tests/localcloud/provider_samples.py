@@ -215,6 +215,7 @@ SAMPLES: list[tuple[str, str, dict[str, Any], dict[str, Any] | None]] = [
     ("aws:sagemaker/modelPackageGroup:ModelPackageGroup", "modelgroup", {"modelPackageGroupName": "sample", "modelPackageGroupDescription": "d"}, {"tags": {"a": "b"}}),
     ("aws:sagemaker/modelPackageGroup:ModelPackageGroup", "othermodelgroup", {"modelPackageGroupName": "sample-other"}, None),
     ("aws:sagemaker/modelPackageGroupPolicy:ModelPackageGroupPolicy", "modelgrouppolicy", {"modelPackageGroupName": "@modelgroup", "resourcePolicy": resource_policy("sagemaker:DescribeModelPackageGroup")}, {"resourcePolicy": resource_policy("sagemaker:ListModelPackages")}),
+    ("aws:organizations/account:Account", "account", {"name": "sample", "email": "sample@example.com", "roleName": "Access", "closeOnDeletion": False, "tags": {"a": "b"}}, {"parentId": "@unit", "tags": {"a": "c"}}),
     ("aws:ram/resourceShare:ResourceShare", "share", {"name": "sample", "allowExternalPrincipals": False, "permissionArns": ["arn:aws:ram::aws:permission/AWSRAMPermissionSageMakerModelPackageGroupAllowDeploy"], "tags": {"a": "b"}}, {"name": "other", "tags": {"a": "c"}}),
     ("aws:ram/resourceAssociation:ResourceAssociation", "sharedgroup", {"resourceShareArn": "@share", "resourceArn": "@modelgroup.arn"}, None),
     ("aws:ram/principalAssociation:PrincipalAssociation", "sharedwith", {"resourceShareArn": "@share", "principal": "333333333333"}, None),
@@ -277,6 +278,7 @@ SAMPLES: list[tuple[str, str, dict[str, Any], dict[str, Any] | None]] = [
 ]  # fmt: skip
 
 REPLACED: dict[str, list[dict[str, Any]]] = {
+    "account": [{"email": "before@example.com"}],
     "key": [{"multiRegion": True}, {"keyUsage": "SIGN_VERIFY", "customerMasterKeySpec": "RSA_2048", "enableKeyRotation": False}],
     "role": [{"name": "sample-before"}, {"path": "/before/"}],
     "rolepolicy": [{"name": "before"}, {"role": "@modelrole"}],

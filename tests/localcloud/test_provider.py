@@ -126,6 +126,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
         )
         served = archive({"code/serve.py": b"def model_fn(folder): return 1"})
         cloud.client("s3").put_object(Bucket=bucket, Key=key, Body=served)
+        cloud.client("organizations").create_organization(FeatureSet="ALL")
         yield cloud
 
 
@@ -151,10 +152,11 @@ def engine(cloud: Cloud) -> Iterator[Engine]:
 
 
 class Made:
-    """The samples that exist, in the order in which they were made."""
+    """The samples that exist, in the order in which they were made, and others' ids."""
 
-    def __init__(self) -> None:
+    def __init__(self, **others: str) -> None:
         self.things: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {}
+        self.others = others
 
     def resolve(self, value: Any) -> Any:
         if isinstance(value, dict):
@@ -163,14 +165,19 @@ class Made:
             return [self.resolve(inner) for inner in value]
         if isinstance(value, str) and value.startswith("@"):
             name, _, prop = value[1:].partition(".")
+            if name in self.others:
+                return self.others[name]
             _, id_, outputs, _ = self.things[name]
             return outputs[prop] if prop else id_
         return value
 
 
 @pytest.fixture(scope="module")
-def made() -> Made:
-    return Made()
+def made(cloud: Cloud) -> Made:
+    organizations = cloud.client("organizations")
+    (root,) = organizations.list_roots()["Roots"]
+    unit = organizations.create_organizational_unit(ParentId=root["Id"], Name="prod")
+    return Made(unit=unit["OrganizationalUnit"]["Id"])
 
 
 IMPORTED_BY = {
@@ -193,6 +200,7 @@ NOT_IMPORTED: dict[str, dict[str, str]] = {
     "aws:lambda/function:Function": {
         "code": "the real provider cannot compare what stands with files of this machine either",
     },
+    "aws:organizations/account:Account": {"roleName": "no API tells it"},
     "aws:s3/bucket:Bucket": {"forceDestroy": "is the provider's own, no setting of the bucket"},
     "aws:s3/bucketObjectv2:BucketObjectv2": {
         "content": "the real provider reads no contents of objects either",

@@ -22,12 +22,14 @@ from automation.projects.templates import load
 from components import catalog, iam
 from components.baseline_policies import boundary_statements
 from components.catalog import (
+    ACCOUNT,
     ADMINISTRATION,
     Catalog,
     CatalogBucket,
     LaunchRole,
     VendingBuild,
     VendingFunction,
+    administration,
     administration_template,
     product_template,
 )
@@ -48,6 +50,8 @@ HUB, DEV = Names.at(place("governance")), Names.at(place("dev"))
 FUNCTION = HUB.arn("lambda", "function:acme-governance-vending")
 UNIT = "arn:aws:organizations::111111111111:ou/o-exampleorg1/ou-abcd-12345678"
 SCIENTISTS = "acme-dev-*data-scientist"
+FACTORY = "arn:aws:iam::999999999999:role/account-factory"
+KINDS_WITH_UNITS = ("preprod", "prod")
 VERSION = "aws:servicecatalog/provisioningArtifact:ProvisioningArtifact"
 
 
@@ -73,6 +77,7 @@ def make() -> None:
             "vpc_id": "vpc-a",
             "bucket": bucket,
             "git_token_secret": TOKEN,
+            "account_factory": FACTORY,
         },
     )
     VendingFunction(
@@ -90,6 +95,7 @@ def make() -> None:
             "placement": place("governance"),
             "templates": TEMPLATES,
             "settings": SETTINGS,
+            "account_kinds": KINDS_WITH_UNITS,
             "owner": "platform team",
             "shares": [
                 {"kind": "ORGANIZATIONAL_UNIT", "id": UNIT},
@@ -228,7 +234,7 @@ def test_every_way_of_release_that_is_offered_is_taken() -> None:
 
 @pytest.mark.parametrize("product", ADMINISTRATION)
 def test_the_function_takes_what_administrators_launch(product: str) -> None:
-    template = administration_template(product, FUNCTION)
+    template = administration_template(administration(KINDS_WITH_UNITS)[product], FUNCTION)
     text = json.dumps(template)
     assert not mistakes(text)
     (resource,) = template["Resources"].values()
@@ -240,19 +246,25 @@ def test_the_function_takes_what_administrators_launch(product: str) -> None:
     for name, rules in template["Parameters"].items():
         chosen = rules["AllowedValues"][-1] if "AllowedValues" in rules else None
         properties[name] = chosen or ("growth" if "Name" in name or name == "Domain" else "60")
+        if name == "Email":
+            properties[name] = "growth@example.com"
     assert set(properties) - {"ServiceToken", "ServiceTimeout"} == set(kind.properties)
     assert set(read_settings(kind, properties, [])) == set(kind.properties.values())
-    assert set(ADMINISTRATION[product].outputs) == set(kind.outputs(properties))
+    assert set(ADMINISTRATION[product].outputs) == {*kind.outputs(properties), *kind.told}
 
 
 @pytest.mark.parametrize(
     ("product", "parameter", "setting"),
     [("studio-user", "UserName", "name"), ("studio-user", "Domain", "domain"),
      ("studio-domain", "DomainName", "name"),
-     ("studio-domain", "IdleTimeoutMinutes", "idle_timeout_minutes")],
+     ("studio-domain", "IdleTimeoutMinutes", "idle_timeout_minutes"),
+     ("aws-account", "AccountName", "name"), ("aws-account", "Email", "email")],
 )  # fmt: skip
-@pytest.mark.parametrize("value", ["a", "Ann", "a-b", "a--b", "a-", "-a", "a" * 63, "a" * 64,
-                                   "a_b", "59", "60", "525601"])  # fmt: skip
+@pytest.mark.parametrize("value", [
+    "a", "Ann", "a-b", "a--b", "a-", "-a", "a" * 63, "a" * 64, "a_b", "59", "60", "525601",
+    "a@b.c", "a@b.co", "A+b@c-d.example", "a@b@c.de", "a b@c.de", "aaa@bbb", "\u00e4@bbb.cc",
+    "a@b." + "c" * 60, "a@b." + "c" * 61,
+])  # fmt: skip
 def test_administrators_forms_and_the_function_agree(
     product: str, parameter: str, setting: str, value: str
 ) -> None:
@@ -260,9 +272,21 @@ def test_administrators_forms_and_the_function_agree(
     if "MinValue" in rule:
         form = value.isdecimal() and rule["MinValue"] <= int(value) <= rule["MaxValue"]
     else:
-        form = re.search(rule["AllowedPattern"], value) and len(value) <= rule["MaxLength"]
+        fits = rule.get("MinLength", 0) <= len(value) <= rule["MaxLength"]
+        form = fits and re.search(rule["AllowedPattern"], value)
     kind = KINDS[ADMINISTRATION[product].resource]
     assert bool(form) is (kind.checks[setting](value) == "")
+
+
+@pytest.mark.parametrize("kinds", [(), ("prod",), ("preprod", "prod")])
+def test_accounts_are_offered_where_they_can_be_made_and_for_the_kinds_with_a_unit(
+    kinds: tuple[str, ...],
+) -> None:
+    offered = administration(kinds)
+    assert set(ADMINISTRATION) - set(offered) == (set() if kinds else {ACCOUNT})
+    if kinds:
+        template = administration_template(offered[ACCOUNT], FUNCTION)
+        assert template["Parameters"]["Kind"]["AllowedValues"] == list(kinds)
 
 
 def test_all_that_is_vended_is_known_to_the_function() -> None:
@@ -523,6 +547,17 @@ def test_the_build_itself_may_nothing_else(
     evaluator: Evaluator, action: str, resource: str
 ) -> None:
     assert not vends(evaluator, action, resource)
+
+
+def test_the_build_makes_accounts_by_the_one_role_and_only_where_there_is_one() -> None:
+    def assumed(factory: str) -> set[str]:
+        held = catalog.build_statements(HUB, ACCOUNTS, "key", account_factory=factory)
+        return {
+            str(arn) for s in held if "sts:AssumeRole" in s.actions for arn in s.resources
+        }  # fmt: skip
+
+    assert assumed(FACTORY) - assumed("") == {FACTORY}
+    assert not any("999999999999" in arn for arn in assumed(""))
 
 
 def test_the_build_gets_the_token_only_where_there_is_one(evaluator: Evaluator) -> None:
