@@ -79,7 +79,8 @@ def statements(
             conditions=asked,
         ),
         iam.Statement(
-            # Making one with tags asks for this too, when it has none yet.
+            # Making one with tags asks for this too, when it has none yet. It lets another be
+            # tagged, so that what is moved is bounded by the units beside.
             sid="TagWhatIsMade",
             actions=["organizations:TagResource"],
             resources=accounts,

@@ -21,7 +21,13 @@ from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.catalog import product_template
+from components.catalog import (
+    ACCOUNT,
+    administration,
+    administration_template,
+    product_template,
+)
+from functions.vending.requests import ACCOUNT as ACCOUNT_KIND
 from localcloud.emulator import stacks
 from localcloud.emulator.stacks.templates import Parameter
 from tests.localcloud.emulators import (
@@ -423,6 +429,8 @@ if action == "delete":
     sys.exit()
 with open(more[1]) as file:
     given = json.load(file)
+if command == "accounts":
+    given["account_id"] = "555555555555"
 if given["owner"] == "nobody":
     sys.exit("Nobody answers for it.")
 known = {}
@@ -437,15 +445,22 @@ import boto3
 PARAMETER = "/acme/governance/{}/{}"
 ssm = boto3.client("ssm")
 
-class Projects:
+class Vended:
+    def __init__(self, command="projects"):
+        self.command = command
+
     def held(self, name):
         try:
-            found = ssm.get_parameter(Name=PARAMETER.format("projects", name))
+            found = ssm.get_parameter(Name=PARAMETER.format(self.command, name))
         except ssm.exceptions.ParameterNotFound:
             return None
         return json.loads(found["Parameter"]["Value"])
 
-projects = Projects
+    def told(self, name):
+        held = self.held(name)
+        return {"AccountId": held["account_id"]} if held else {}
+
+projects = administered = Vended
 """
 VENDING = f"arn:aws:lambda:{REGION}:{HUB}:function:vending"
 BUILDSPEC = {
@@ -528,12 +543,15 @@ def project_product(world: World) -> str:
         )
     asks = {"Action": "lambda:InvokeFunction", "Resource": VENDING}
     cloud.role("launch-vending", *LAUNCHING, asks, trust=CATALOG)
-    cloud.client("s3", HUB).put_object(
-        Bucket="acme-templates",
-        Key="project.json",
-        Body=json.dumps(product_template("xgboost-realtime", VENDING, every_choice=True)),
-    )
-    product = make_product(cloud, "project", "acme-templates", "project.json")
+    template = product_template("xgboost-realtime", VENDING, every_choice=True)
+    return vending_product(world, "project", template)
+
+
+def vending_product(world: World, name: str, template: dict[str, Any]) -> str:
+    """A product of the vending function."""
+    cloud, key = world.cloud, f"{name}.json"
+    cloud.client("s3", HUB).put_object(Bucket="acme-templates", Key=key, Body=json.dumps(template))
+    product = make_product(cloud, name, "acme-templates", key)
     cloud.client("servicecatalog", HUB).associate_product_with_portfolio(
         ProductId=product, PortfolioId=world.portfolio
     )
@@ -589,6 +607,32 @@ def test_a_project_is_launched_changed_refused_a_change_and_terminated(
     assert vended(world, "villa") == after
     assert removed(made, "villa")["RecordDetail"]["Status"] == "SUCCEEDED"
     assert vended(world, "villa") is None
+
+
+@pytest.mark.usefixtures("project_product")
+def test_an_account_is_launched_with_its_id_and_kept_when_the_product_ends(world: World) -> None:
+    template = administration_template(administration(["preprod", "prod"])[ACCOUNT], VENDING)
+    made = replace(world, product=vending_product(world, "account", template))
+    given = {
+        "AccountName": "shop-eu", "Email": "shop@example.com", "Kind": "prod", "Owner": "team",
+        "CostCentre": "1",
+    }  # fmt: skip
+    record = made.launched("shop", **given)
+    assert record["RecordDetail"]["Status"] == "SUCCEEDED", record["RecordDetail"]["RecordErrors"]
+    told = outputs(record)
+    assert (told["AccountName"], told["AccountId"]) == ("shop-eu", "555555555555")
+
+    refused = cause(changed(made, "shop", **{**given, "Email": "other@example.com"}))
+    assert "Email of an account cannot change" in refused
+    again = cause(made.launched("shop-again", **given))
+    assert "There is an account shop-eu already" in again
+    removed(made, "shop-again")
+
+    assert removed(made, "shop")["RecordDetail"]["Status"] == "SUCCEEDED"
+    stack = told["CloudformationStackARN"]
+    events = world.cloud.client("cloudformation").describe_stack_events(StackName=stack)
+    reasons = [event.get("ResourceStatusReason", "") for event in events["StackEvents"]]
+    assert any(ACCOUNT_KIND.kept in reason for reason in reasons), reasons
 
 
 @pytest.mark.parametrize(
