@@ -15,6 +15,7 @@ from mlops_policy.model import Example
 
 from automation import recovery
 from automation.projects.spec import SpecError, read_spec
+from components import settings
 from components.naming import ENVIRONMENTS
 from localcloud.awsx.vpc import TOKEN
 from localcloud.paths import CHECKOUT
@@ -74,6 +75,18 @@ ALL_ON_IN_THE_HUB = {
     "mlops:projects": {"github_oidc": "create", "people": {"grace": "grace.hopper"}},
     "mlops:retention": {"logs_days": 400, "trail_days": 3650},
 }
+VENDS_ACCOUNTS = {
+    "mlops:network": {"mode": "create", "cidr": "10.23.0.0/20", "zones": 2, "nat": "single"},
+    "mlops:organization": {
+        "id": "o-exampleorg1",
+        "accounts": {
+            "governance": "111111111111", "dev": "222222222222", "preprod": "333333333333",
+            "prod": "444444444444",
+        },
+        "units": {"prod": "ou-abcd-12345678"},
+        "account_factory_role_arn": "arn:aws:iam::999999999999:role/account-factory",
+    },
+}  # fmt: skip
 FROM_S3 = {"mlops:selfService": {"catalogue": "s3"}}
 
 
@@ -229,6 +242,37 @@ def test_launches_come_from_dev_and_from_whom_the_portfolios_are_shared_to() -> 
         "ou-abcd-12345678": "ORGANIZATIONAL_UNIT",
         "999999999999": "ACCOUNT",
     }
+
+
+def test_accounts_are_offered_and_made_only_where_the_settings_have_a_role(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def found(hub: Program) -> tuple[list[list[str]], list[str]]:
+        """Kinds that the product offers, and the roles that the build assumes."""
+        templates = [
+            json.loads(item.inputs["content"])
+            for item in hub.of("aws:s3/bucketObjectv2:BucketObjectv2")
+            if "/aws-account-" in item.inputs["key"]
+        ]
+        build = hub.one("aws:iam/rolePolicy:RolePolicy", "vending-build").document("policy")
+        assumed = [
+            arn
+            for statement in build["Statement"]
+            if "sts:AssumeRole" in statement["Action"]
+            for arn in statement["Resource"]
+            if not arn.endswith("-deployer")
+        ]
+        return [t["Parameters"]["Kind"]["AllowedValues"] for t in templates], assumed
+
+    def program() -> Any:
+        pulumi.runtime.set_all_config(config("governance", VENDS_ACCOUNTS))
+        return runpy.run_path(str(CHECKOUT.root / "__main__.py"))["main"]()
+
+    assert found(whole("governance")) == ([], [])
+    # The other stacks' settings, which are the checkout's, have no such role.
+    monkeypatch.setattr(settings, "check_platform", lambda *_: None)
+    role = VENDS_ACCOUNTS["mlops:organization"]["account_factory_role_arn"]
+    assert found(run_program(program, stack="governance")) == ([["prod"]], [role])
 
 
 @pytest.mark.parametrize(("variant", "on"), [(0, False), (1, True)])
