@@ -545,11 +545,6 @@ def test_what_of_transforms_is_not_served_is_refused_by_name(
         definition(jobs, monitor, f"s3://{BUCKET}/baselines/asked", "refused", source)
 
 
-def test_ids_of_inferences_in_the_output_are_refused_by_name(jobs: World, endpoint: str) -> None:
-    with pytest.raises(ClientError, match="GenerateInferenceId"):
-        transform(jobs, "ids", features(1, 2), GenerateInferenceId=True)
-
-
 # The analyzers against libraries that compute the same.
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import datetime as dt
 import gzip
 import time
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -199,3 +202,60 @@ def test_what_is_not_emulated_is_refused_by_name(jobs: World) -> None:
         begin(jobs, "join", DataProcessing={"JoinSource": "Input"})
     with pytest.raises(ClientError, match="Could not find model"):
         begin(jobs, "nobody", model="nobody")
+
+
+IDENTIFIED = {
+    "DataCaptureConfig": {
+        "DestinationS3Uri": f"s3://{BUCKET}/manifests", "GenerateInferenceId": True,
+    }
+}  # fmt: skip
+
+
+def test_each_row_of_an_answer_has_an_id_and_the_jobs_start_as_its_last_columns(
+    jobs: World,
+) -> None:
+    trained = jobs.train("identified", HyperParameters={"num_round": "2"})
+    model(jobs, "identified", XGBOOST, trained["ModelArtifacts"]["S3ModelArtifacts"])
+    jobs.put("to identify/a.csv", "4,2\n8,1\n")
+    jobs.put("to identify/b.csv", "1,1\n")
+    given: dict[str, Any] = {"model": "identified", "uri": f"s3://{BUCKET}/to identify/"}
+    plain = run(jobs, "without-ids", **given)
+    job = run(jobs, "with-ids", **given, **IDENTIFIED)
+    for told in (plain, job):
+        assert told["TransformJobStatus"] == "Completed", told.get("FailureReason")
+    rows = {
+        name: list(csv.reader(output(jobs, "with-ids", name).splitlines()))
+        for name in ("a.csv", "b.csv")
+    }
+    assert [len(rows[name]) for name in ("a.csv", "b.csv")] == [2, 1]
+    for name, found in rows.items():
+        assert [row[0] for row in found] == output(jobs, "without-ids", name).split()
+    keys = [row[1] for found in rows.values() for row in found]
+    assert len({uuid.UUID(key) for key in keys}) == 3
+    [moment] = {dt.datetime.fromisoformat(row[2]) for found in rows.values() for row in found}
+    assert moment == job["TransformStartTime"].replace(microsecond=0)
+
+
+def test_an_answer_whose_rows_are_not_those_asked_for_has_no_ids(jobs: World) -> None:
+    jobs.put("to count/a.csv", "4,2\n8,1\n")
+    job = run(jobs, "no-ids", uri=f"s3://{BUCKET}/to count/", **IDENTIFIED)
+    assert job["TransformJobStatus"] == "Failed"
+    assert "answered 1 lines to 2 records" in job["FailureReason"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"output": {}}, "GenerateInferenceId with AssembleWith None"),
+        ({"input": {"SplitType": "None"}}, "GenerateInferenceId with SplitType None"),
+        (
+            {"input": {"SplitType": "Line", "ContentType": "application/jsonlines"}},
+            "GenerateInferenceId with ContentType application/jsonlines",
+        ),
+    ],
+)
+def test_ids_of_anything_but_lines_of_csv_are_refused_by_name(
+    jobs: World, changes: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(ClientError, match=told):
+        begin(jobs, "refused-ids", **changes, **IDENTIFIED)

@@ -225,13 +225,13 @@ class Schedule:
         traffic = monitoring_jobs.captured(self.place, kind, kept, window)
         labels: list[str] = []
         if kind.labelled and traffic:
-            labels = monitoring_jobs.labelled(self.place, kind, kept, window)
+            labels = monitoring_jobs.labelled(self.place, kind, kept, window, traffic)
             run.failure = "" if labels else _NO_LABELS
         if not traffic:
             run.failure = _NO_DATA
         if not run.failure and kind.labelled:
             run.merge = self._begin(
-                monitoring_jobs.merge_job(self.place, kind, kept, traffic, labels)
+                monitoring_jobs.merge_job(self.place, kind, kept, traffic, labels, window)
             )
             threading.Thread(
                 target=self._analyze, args=(run, traffic, window), daemon=True, name=run.merge

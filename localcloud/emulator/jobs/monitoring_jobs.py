@@ -1,11 +1,12 @@
 """The jobs of Model Monitor: what each kind of monitoring runs, over what, with which settings.
 
 Data quality and attributions take what an endpoint captured. Model quality and bias take it
-together with labels: a job of its own merges them first, by the inference's id. Data quality takes
-what batch transforms captured as well: what they were given, which their manifests name. Sources:
-SageMaker API reference (``Create...JobDefinition``); developer guide, "Container Contract Inputs",
-"Ingest Ground Truth labels and merge them with predictions", "Parameters to Monitor Bias Drift",
-"Parameters to Monitor Attribution Drift", "Capture data from batch transform job".
+together with labels: a job of its own merges them first, by the inference's id. Data quality and
+model quality take what batch transforms captured as well, which their manifests name: what they
+were given, or what they answered, with ids. Sources: SageMaker API reference
+(``Create...JobDefinition``); developer guide, "Container Contract Inputs", "Ingest Ground Truth
+labels and merge them with predictions", "Parameters to Monitor Bias Drift", "Parameters to Monitor
+Attribution Drift", "Capture data from batch transform job".
 """
 
 from __future__ import annotations
@@ -53,6 +54,8 @@ class Kind:
         resource: Of a definition's ARN.
         jobs: What names of its jobs begin with.
         sides: Of a captured record, those that it looks at.
+        transforms: What it looks at of batch transforms, ``input`` or ``output``; empty where they
+            are not served here.
         labelled: Whether traffic is merged with labels first.
         analysis: ``analysis_type`` of its analyzer, where that has more than one.
     """
@@ -61,6 +64,7 @@ class Kind:
     resource: str
     jobs: str
     sides: tuple[str, ...] = ("endpointInput", "endpointOutput")
+    transforms: str = ""
     labelled: bool = False
     analysis: str = ""
 
@@ -90,7 +94,7 @@ class Kind:
             ApiError: The definition asks for it.
         """
         source, app = self.part(definition, "JobInput"), self.part(definition, "AppSpecification")
-        if self.name != "DataQuality":
+        if not self.transforms:
             batch = {"BatchTransformInput": "inputs of batch transform jobs"}
             refuse(source, batch, f"{self.name} jobs")
         if bool(source.get("EndpointInput")) == bool(source.get("BatchTransformInput")):
@@ -112,12 +116,13 @@ class Kind:
 KINDS: Mapping[str, Kind] = {
     kind.name: kind
     for kind in (
-        Kind("DataQuality", "data-quality-job-definition", "model-monitoring"),
+        Kind("DataQuality", "data-quality-job-definition", "model-monitoring", transforms="input"),
         Kind(
             "ModelQuality",
             "model-quality-job-definition",
             "model-quality-monitoring",
             ("endpointOutput",),
+            transforms="output",
             labelled=True,
             analysis="MODEL_QUALITY",
         ),
@@ -187,8 +192,7 @@ def captured(place: Place, kind: Kind, definition: Params, window: Window) -> li
     if window.end <= window.start:
         return []
     if "EndpointName" not in source:
-        # What was answered is for kinds that compare it with labels.
-        root = f"{source['DataCapturedDestinationS3Uri'].rstrip('/')}/input/"
+        root = f"{source['DataCapturedDestinationS3Uri'].rstrip('/')}/{kind.transforms}/"
         found = sorted(name for name, at in _objects(place, root) if _within(at, window))
         return [root, *found] if found else []
     name = source["EndpointName"]
@@ -206,11 +210,24 @@ def captured(place: Place, kind: Kind, definition: Params, window: Window) -> li
     return [root, *hours] if hours else []
 
 
-def labelled(place: Place, kind: Kind, definition: Params, window: Window) -> list[str]:
-    """As :func:`captured`, of labels: below ``yyyy/mm/dd/hh`` of when was predicted."""
+def labelled(
+    place: Place, kind: Kind, definition: Params, window: Window, traffic: Sequence[str]
+) -> list[str]:
+    """As :func:`captured`, of labels: below ``yyyy/mm/dd/hh`` of when was predicted.
+
+    Args:
+        place: Where.
+        kind: Of monitoring.
+        definition: Its definition.
+        window: The time that counts.
+        traffic: Of :func:`captured`.
+    """
     uri = kind.part(definition, "JobInput")["GroundTruthS3Input"]["S3Uri"]
     root = f"{uri.rstrip('/')}/"
     first, last = f"{window.start:%Y/%m/%d/%H}", f"{window.end:%Y/%m/%d/%H}"
+    if "EndpointName" not in kind.source(definition):
+        # A transform's manifests are of the hour that it began in, whenever it ended.
+        first = min([first, *(name[: len(first)] for name in traffic[1:])])
     hours = sorted(hour for hour in _hours(place, root) if first <= hour <= last)
     return [root, *hours] if hours else []
 
@@ -239,7 +256,12 @@ def _within(at: dt.datetime, window: Window) -> bool:
 
 
 def merge_job(
-    place: Place, kind: Kind, definition: Params, traffic: Sequence[str], labels: Sequence[str]
+    place: Place,
+    kind: Kind,
+    definition: Params,
+    traffic: Sequence[str],
+    labels: Sequence[str],
+    window: Window,
 ) -> Params:
     """The job that puts labels to the captured records that they belong to.
 
@@ -249,6 +271,7 @@ def merge_job(
         definition: Its definition.
         traffic: Of :func:`captured`.
         labels: Of :func:`labelled`.
+        window: The time that counts.
     """
     source, account = kind.source(definition), MODEL_MONITOR[place.region]
     app: Params = {
@@ -260,11 +283,13 @@ def merge_job(
         "ground_truth_source": _TRUTH,
         "output_path": _MERGED,
     }
-    inputs = [
-        *_folders("groundtruth_input", labels, _TRUTH),
-        *_folders("endpoint_input", traffic, f"{_CAPTURED}/{source['EndpointName']}"),
-    ]
-    target = f"{_output(kind, definition)['S3Uri'].rstrip('/')}/merge"
+    inputs = _folders("groundtruth_input", labels, _TRUTH)
+    if "EndpointName" in source:
+        inputs += _folders("endpoint_input", traffic, f"{_CAPTURED}/{source['EndpointName']}")
+    else:
+        answers, told = _transformed(source, traffic, _CAPTURED)
+        inputs, variables = [*inputs, *answers], {**variables, **told}
+    target = _merged(kind, definition, window)
     return _job("groundtruth-merge", kind, definition, app, variables, inputs, (target, _MERGED))
 
 
@@ -286,7 +311,7 @@ def analysis_job(
     """
     source, app = kind.source(definition), kind.part(definition, "AppSpecification")
     output = _output(kind, definition)
-    inputs, about = _dataset(kind, definition, traffic)
+    inputs, about = _dataset(kind, definition, traffic, window)
     variables = {
         **(app.get("Environment") or {}),
         **about,
@@ -326,36 +351,59 @@ def analysis_job(
 
 
 def _dataset(
-    kind: Kind, definition: Params, traffic: Sequence[str]
+    kind: Kind, definition: Params, traffic: Sequence[str], window: Window
 ) -> tuple[list[Params], dict[str, str]]:
     """The inputs with what was captured, and what the job is told of them."""
     source, (root, *names) = kind.source(definition), traffic
-    folder = source["LocalPath"].rstrip("/")
-    if "EndpointName" not in source:
-        # A manifest names what a transform was given, which stays where it was.
-        manifests = [
-            _input(
-                f"batch_transform_input_{number}",
-                f"{root}{name}",
-                f"{folder}/{number}",
-                "ManifestFile",
-            )
-            for number, name in enumerate(names, 1)
-        ]
-        header = bool((source["DatasetFormat"].get("Csv") or {}).get("Header"))
-        return manifests, {
-            "dataset_format": json.dumps({"csv": {"header": header}}),
-            "monitoring_input_type": BATCH,
-        }
+    folder, form, sides = source["LocalPath"].rstrip("/"), "sagemakerCaptureJson", kind.sides
+    if not (kind.labelled or "EndpointName" in source):
+        return _transformed(source, traffic, folder)
     if kind.labelled:
-        root = f"{_output(kind, definition)['S3Uri'].rstrip('/')}/merge/{source['EndpointName']}/"
-    form = "sagemakerMergeJson" if kind.labelled else "sagemakerCaptureJson"
-    inputs = _folders("endpoint_input", [root, *names], f"{folder}/{source['EndpointName']}")
+        form, root = "sagemakerMergeJson", f"{_merged(kind, definition, window)}/"
+    if "EndpointName" in source:
+        name = source["EndpointName"]
+        about = {"monitoring_input_type": "ENDPOINT_INPUT", "sagemaker_endpoint_name": name}
+        inputs = _folders(
+            "endpoint_input",
+            [f"{root}{name}/" if kind.labelled else root, *names],
+            f"{folder}/{name}",
+        )
+    else:
+        about, sides = {"monitoring_input_type": BATCH}, ("batchTransformOutput",)
+        inputs = [_input("batch_transform_input", root, folder)]
+    formats = json.dumps({form: {"captureIndexNames": list(sides)}})
+    return inputs, {**about, "dataset_format": formats}
+
+
+def _transformed(
+    source: Params, manifests: Sequence[str], folder: str
+) -> tuple[list[Params], dict[str, str]]:
+    """The inputs with what manifests name, which stays where it was; and what a job is told."""
+    root, *names = manifests
+    inputs = [
+        _input(
+            f"batch_transform_input_{number}",
+            f"{root}{name}",
+            f"{folder}/{number}",
+            "ManifestFile",
+        )
+        for number, name in enumerate(names, 1)
+    ]
+    header = bool((source["DatasetFormat"].get("Csv") or {}).get("Header"))
     return inputs, {
-        "dataset_format": json.dumps({form: {"captureIndexNames": list(kind.sides)}}),
-        "monitoring_input_type": "ENDPOINT_INPUT",
-        "sagemaker_endpoint_name": source["EndpointName"],
+        "dataset_format": json.dumps({"csv": {"header": header}}),
+        "monitoring_input_type": BATCH,
     }
+
+
+def _merged(kind: Kind, definition: Params, window: Window) -> str:
+    """The folder of captured records that have labels.
+
+    Those of an endpoint lie in it by its name and their hours. Batch transforms have one for each
+    time that is looked at: a transform without any label leaves nothing there to read.
+    """
+    root = f"{_output(kind, definition)['S3Uri'].rstrip('/')}/merge"
+    return root if kind.endpoint(definition) else f"{root}/{window.end:%Y/%m/%d/%H/%M%S}"
 
 
 def _output(kind: Kind, definition: Params) -> Params:

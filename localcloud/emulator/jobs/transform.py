@@ -1,7 +1,9 @@
 """Transform jobs: objects from S3, through a model, to S3.
 
-Data capture is manifests, which name what was given and what came of it. Source: SageMaker
-developer guide, "Capture data from batch transform job".
+Data capture is manifests, which name what was given and what came of it. With
+``GenerateInferenceId`` each row of an answer gets an id, and the time when the job started, as its
+last two columns: labels are put to predictions by it. Source: SageMaker developer guide, "Capture
+data from batch transform job".
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ _POLL_SECONDS = 0.2
 _DEFAULT_MB = 6
 _MB = 1024 * 1024
 _NO_FILTERS = {"InputFilter": "$", "OutputFilter": "$", "JoinSource": "None"}
+_ROWS = {"ContentType": "text/csv", "SplitType": "Line", "AssembleWith": "Line"}
+"""What a transform must be for ids to be of its rows: elsewhere no answer's rows are known."""
 
 
 def create(ctx: Context, params: Params) -> Params:
@@ -33,9 +37,10 @@ def create(ctx: Context, params: Params) -> Params:
     processing = params.get("DataProcessing") or {}
     changed = [k for k, v in processing.items() if v != _NO_FILTERS.get(k)]
     split = params["TransformInput"].get("SplitType", "None")
-    capture = params.get("DataCaptureConfig") or {}
-    if capture.get("GenerateInferenceId"):
-        changed.append("GenerateInferenceId")
+    if _identified(params):
+        given = {**params["TransformInput"], **params["TransformOutput"]}
+        other = [f"{k} {given.get(k)}" for k, v in _ROWS.items() if given.get(k) != v]
+        changed += [f"GenerateInferenceId with {', '.join(other)}"] if other else []
     if changed or split not in ("None", "Line"):
         what = ", ".join(changed) or f"SplitType {split}"
         raise ApiError(
@@ -86,6 +91,10 @@ def _work(job: Job, model: Params) -> None:
         stream = f"{job.name}/i-{uuid.uuid4().hex[:17]}"
         send_log(job.place, job.task, TRANSFORM.log_group, stream, text)
         models.end(servers)
+
+
+def _identified(params: Mapping[str, Any]) -> bool:
+    return bool((params.get("DataCaptureConfig") or {}).get("GenerateInferenceId"))
 
 
 def _capture(job: Job, objects: Sequence[tuple[str, str]]) -> None:
@@ -142,10 +151,25 @@ def _transformed(job: Job, servers: list[Server], uri: str, body: bytes) -> byte
             said = answer.body.decode("utf-8", "replace")
             kind = "AlgorithmError" if answer.status >= 500 else "ClientError"
             raise JobError(f"{kind}: {uri}: the container answered {answer.status}: {said}")
-        answers.append(answer.body)
+        answers.append(
+            _with_ids(job, uri, part, answer.body) if _identified(job.description) else answer.body
+        )
     if output.get("AssembleWith") == "Line":
         return b"".join(answer.rstrip(b"\n") + b"\n" for answer in answers)
     return b"".join(answers)
+
+
+def _with_ids(job: Job, uri: str, part: bytes, answer: bytes) -> bytes:
+    """An answer whose rows have an id and the job's start as their last two columns."""
+    asked, told = part.splitlines(), answer.splitlines()
+    if len(asked) != len(told):
+        raise JobError(
+            f"ClientError: {uri}: the container answered {len(told)} lines to {len(asked)} records:"
+            " ids of inferences need a line for each record."
+        )
+    started = f"{job.description['TransformStartTime']:%Y-%m-%dT%H:%M:%SZ}"
+    return b"".join(b"%b,%b,%b\n" % (row, str(uuid.uuid4()).encode(), started.encode())
+                    for row in told)  # fmt: skip
 
 
 def _parts(given: Mapping[str, Any], uri: str, body: bytes) -> Iterator[bytes]:

@@ -19,6 +19,8 @@ from types import SimpleNamespace
 from typing import Any
 
 ASKED, ANSWERED, LABELS = "endpointInput", "endpointOutput", "groundTruthData"
+TRANSFORMED = "batchTransformOutput"
+"""What a batch transform answered to a row, of merged records."""
 
 Row = dict[str, list[str]]
 """Side -> its values of one row."""

@@ -1,36 +1,46 @@
 """Stands in for AWS's ground truth merger: puts labels to the captured records they belong to.
 
 A label belongs to the record of its ``eventId``: the record's ``inferenceId``, which the caller
-gave, or else its own ``eventId``. Records without a label are left out; of two labels of one id the
-one read last counts. Run by the seed environment's interpreter; ``/opt/ml`` is its argument.
+gave, or else its own ``eventId``. What a batch transform answered is CSV with the id and the time
+of each row as its last two columns: each row becomes a record. Records without a label are left
+out; of two labels of one id the one read last counts. Run by the seed environment's interpreter;
+``/opt/ml`` is its argument.
 
-Source: SageMaker developer guide, "Ingest Ground Truth labels and merge them with predictions".
+Sources: SageMaker developer guide, "Ingest Ground Truth labels and merge them with predictions",
+"Capture data from batch transform job"; AWS's example "Monitoring Bias Drift for Batch Transform".
+Decided here: the ids are not among a record's data.
 """
 
 from __future__ import annotations
 
+import csv
 import importlib
+import io
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 captured: Any = importlib.import_module("captured_records")
+
+_WITH_IDS = 3
+"""Columns of a transform's answer, at least."""
 
 
 def merge(given: Mapping[str, str]) -> tuple[int, int]:
     """Merges, and writes each file of captured records under its own path again.
 
     Args:
-        given: ``dataset_source``, ``ground_truth_source`` and ``output_path``.
+        given: ``dataset_source``, ``ground_truth_source`` and ``output_path``; of batch transforms
+            ``dataset_format`` too.
 
     Returns:
         How many records were merged, and how many there were.
 
     Raises:
-        UserError: No label belongs to any record.
+        UserError: No label belongs to any record, or a transform's rows have no ids.
     """
     source, output = Path(given["dataset_source"]), Path(given["output_path"])
     labels: dict[str, Any] = {
@@ -39,7 +49,9 @@ def merge(given: Mapping[str, str]) -> tuple[int, int]:
     }
     merged: dict[Path, list[str]] = {}
     seen = 0
-    for path, record in captured.records(_files(source)):
+    form = json.loads(given.get("dataset_format") or "{}")
+    read = _transformed(_files(source), form["csv"]) if "csv" in form else None
+    for path, record in read or captured.records(_files(source)):
         seen += 1
         event = record["eventMetadata"]
         label = labels.get(event.get("inferenceId") or event["eventId"])
@@ -56,6 +68,33 @@ def merge(given: Mapping[str, str]) -> tuple[int, int]:
         (output / name).parent.mkdir(parents=True, exist_ok=True)
         (output / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     return sum(map(len, merged.values())), seen
+
+
+def _transformed(
+    files: Sequence[Path], form: Mapping[str, Any]
+) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The rows of a transform's answers as records, each with the file that it is in."""
+    for path in files:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = [row for row in csv.reader(file) if row]
+        for row in rows[1:] if form.get("header") else rows:
+            if len(row) < _WITH_IDS:
+                raise captured.UserError(
+                    f"{path.name} has a row of {len(row)} columns: a prediction, an id and a time"
+                    " are expected, as transforms with GenerateInferenceId answer."
+                )
+            *values, key, moment = row
+            data = io.StringIO()
+            csv.writer(data, lineterminator="").writerow(values)
+            told = {"data": data.getvalue(), "encoding": "CSV", "observedContentType": "text/csv"}
+            yield (
+                path,
+                {
+                    "captureData": {captured.TRANSFORMED: told},
+                    "eventMetadata": {"eventId": key.strip(), "inferenceTime": moment.strip()},
+                    "eventVersion": "0",
+                },
+            )
 
 
 def _files(folder: Path) -> list[Path]:

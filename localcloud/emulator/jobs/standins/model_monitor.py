@@ -123,7 +123,7 @@ def read(
     if "sagemakerCaptureJson" in form:
         return _captured(files, times)
     if "sagemakerMergeJson" in form:
-        return _merged(files, times)
+        return _merged(files, form["sagemakerMergeJson"]["captureIndexNames"], times)
     if "csv" not in form:
         raise UserError(f"The stand-in reads CSV and captured traffic, not {sorted(form)}.")
     headed = bool(form["csv"].get("header", True))
@@ -148,17 +148,19 @@ def _captured(files: Sequence[Path], times: tuple[str, str] | None) -> Table:
     )
 
 
-def _merged(files: Sequence[Path], times: tuple[str, str] | None) -> Table:
+def _merged(files: Sequence[Path], sides: Sequence[str], times: tuple[str, str] | None) -> Table:
     """Labelled answers: the label is called ``label``, answers by name or else by their place."""
-    names, rows = captured.read(files, (captured.LABELS, captured.ANSWERED), times)
+    [answers] = [side for side in sides if side != captured.ASKED]
+    if answers == captured.TRANSFORMED:
+        # Which transforms count is told by their manifests; their rows have the job's start.
+        times = None
+    names, rows = captured.read(files, (captured.LABELS, answers), times)
     if not rows:
         raise UserError("No captured record of the time has a label.")
-    answered = names.get(captured.ANSWERED) or [
-        str(place) for place in range(len(rows[0][captured.ANSWERED]))
-    ]
+    answered = names.get(answers) or [str(place) for place in range(len(rows[0][answers]))]
     return _table(
         [LABEL, *answered],
-        [[row[captured.LABELS][0], *row[captured.ANSWERED]] for row in rows],
+        [[row[captured.LABELS][0], *row[answers]] for row in rows],
     )
 
 
