@@ -16,6 +16,7 @@ from components import iam
 from components.baseline_policies import model_execution_statements
 from components.naming import Names, Placement
 from components.personas import Guards, guard_statements, key_use
+from components.projects.policies import by_cloud_control
 from components.storage import only_key
 
 MODEL, PIPELINE, SCHEDULE = "model-execution-{}", "{}-batch", "{}-schedule"
@@ -31,6 +32,12 @@ MISSED = "{}-missed"
 
 MONITORED = "{}-drift"
 """The schedule that compares what was predicted on with what the version was trained on."""
+
+MEASURED = "{}-quality"
+"""The schedule that compares predictions with labels."""
+
+LABELS = "ground-truth"
+"""The folder of the bucket that labels are brought to."""
 
 RULES = ("arrival", "schedule")
 """What may start the pipeline."""
@@ -134,10 +141,13 @@ def model_statements(
         iam.Statement(
             sid="ReadInput",
             actions=["s3:GetObject"],
-            resources=_below(names, project, "captured", "code", "input", "tests", "runs"),
+            resources=_below(
+                names, project, "captured", "code", LABELS, "input", "monitoring", "runs", "tests"
+            ),
         ),
         iam.Statement(
-            # Manifests of what was predicted on, and what monitoring finds in it.
+            # Manifests of what was predicted on, predictions with their labels, and what monitoring
+            # finds in them.
             sid="WriteRuns",
             actions=["s3:AbortMultipartUpload", "s3:PutObject"],
             resources=_below(names, project, "captured", "monitoring", "runs"),
@@ -215,7 +225,11 @@ def deploy_statements(
         key_arns: Key of the bucket.
     """
     names = Names.at(placement, target)
-    pipeline, monitored = _pipeline_arn(names, project), names.name(MONITORED.format(project))
+    pipeline = _pipeline_arn(names, project)
+    drift, quality = (names.name(end.format(project)) for end in (MONITORED, MEASURED))
+    # Definitions that Cloud Control API makes end with eight digits of their content.
+    definitions = [f"data-quality-job-definition/{drift}-*",
+                   f"model-quality-job-definition/{quality}-????????"]  # fmt: skip
     return [
         iam.Statement(
             sid="OwnBatchPipeline",
@@ -237,16 +251,18 @@ def deploy_statements(
         ),
         iam.Statement(
             sid="OwnMonitoring",
-            actions=["sagemaker:AddTags", "sagemaker:CreateDataQualityJobDefinition",
-                     "sagemaker:CreateMonitoringSchedule",
-                     "sagemaker:DeleteDataQualityJobDefinition",
+            actions=["sagemaker:AddTags", "sagemaker:CreateMonitoringSchedule",
                      "sagemaker:DeleteMonitoringSchedule", "sagemaker:DeleteTags",
-                     "sagemaker:DescribeDataQualityJobDefinition",
                      "sagemaker:DescribeMonitoringSchedule", "sagemaker:ListTags",
-                     "sagemaker:UpdateMonitoringSchedule"],
-            resources=[names.arn("sagemaker", f"monitoring-schedule/{monitored}"),
-                       names.arn("sagemaker", f"data-quality-job-definition/{monitored}-*")],
+                     "sagemaker:UpdateMonitoringSchedule",
+                     *(f"sagemaker:{verb}{kind}JobDefinition"
+                       for kind in ("DataQuality", "ModelQuality")
+                       for verb in ("Create", "Delete", "Describe"))],
+            resources=[names.arn("sagemaker", thing)
+                       for thing in (*(f"monitoring-schedule/{name}" for name in (drift, quality)),
+                                     *definitions)],
         ),
+        by_cloud_control(),
         iam.Statement(
             sid="PassBatchRoles",
             actions=["iam:PassRole"],
@@ -269,6 +285,11 @@ def deploy_statements(
             sid="TestRuns",
             actions=["s3:GetObject", "s3:PutObject"],
             resources=_below(names, project, "tests"),
+        ),
+        iam.Statement(
+            sid="BringLabels",
+            actions=["s3:GetObject", "s3:PutObject"],
+            resources=_below(names, project, LABELS),
         ),
         iam.Statement(
             sid="ReadTestRuns",

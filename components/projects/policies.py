@@ -672,6 +672,21 @@ def monitor_statements(placement: Placement, target: str, project: str) -> list[
     ]
 
 
+def by_cloud_control() -> iam.Statement:
+    """What makes definitions of monitoring that Pulumi's AWS provider has no resources for.
+
+    Cloud Control API knows no resources, and does nothing that its caller may not do itself.
+    Source: service authorization reference; Cloud Control API user guide.
+    """
+    return iam.Statement(
+        sid="ByCloudControl",
+        actions=["cloudformation:CreateResource", "cloudformation:DeleteResource",
+                 "cloudformation:DescribeType", "cloudformation:GetResource",
+                 "cloudformation:GetResourceRequestStatus"],
+        resources=["*"],
+    )  # fmt: skip
+
+
 def monitoring_statements(placement: Placement, target: str, project: str) -> list[iam.Statement]:
     """The deploy role beside what it may for endpoints: the project's monitoring schedule.
 
@@ -705,15 +720,7 @@ def monitoring_statements(placement: Placement, target: str, project: str) -> li
             resources=[*(names.arn("sagemaker", f"monitoring-schedule/{endpoint}-{end}")
                          for end in MONITORINGS), *made],
         ),
-        iam.Statement(
-            # Cloud Control API knows no resources, and does nothing that its caller may not do
-            # itself. Source: service authorization reference; Cloud Control API user guide.
-            sid="ByCloudControl",
-            actions=["cloudformation:CreateResource", "cloudformation:DeleteResource",
-                     "cloudformation:DescribeType", "cloudformation:GetResource",
-                     "cloudformation:GetResourceRequestStatus"],
-            resources=["*"],
-        ),
+        by_cloud_control(),
         iam.Statement(
             # How Clarify analyzes, and the labels of what the endpoint predicted.
             sid="BringConfigurationAndLabels",

@@ -11,8 +11,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import botocore.session
 import pulumi
 import pytest
+from botocore.validate import ParamValidator
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -155,7 +157,88 @@ def test_what_is_predicted_on_is_compared_with_what_the_version_was_trained_on()
     )  # fmt: skip
     without = program()
     assert "DataCaptureConfig" not in steps(wanted(without))["Predict"]["Arguments"]
+    assert (
+        "--identified"
+        not in steps(wanted(ran))["CheckOutput"]["Arguments"]["AppSpecification"][
+            "ContainerArguments"
+        ]
+    )
     assert not without.of("aws:sagemaker/monitoringSchedule:MonitoringSchedule")
+
+
+MEASURED = {
+    "quality": {
+        "schedule": "cron(0 * ? * * *)", "labels_after_hours": 3, "limits": {"rmse": 2.8},
+    }
+}  # fmt: skip
+
+
+def test_predictions_are_compared_with_labels_by_the_ids_that_they_get() -> None:
+    ran = program(monitoring=MEASURED)
+    captured = f"s3://{vended.bucket_name(NAMES, 'abalone')}/captured"
+    made = ran.one("aws:cloudcontrol/resource:Resource")
+    assert made["typeName"] == "AWS::SageMaker::ModelQualityJobDefinition"
+    given = json.loads(made["desiredState"])
+    name, model = given["JobDefinitionName"], boto_model()
+    # Botocore refuses members, types and lengths that the service does not have.
+    faults = ParamValidator().validate(
+        given, model.operation_model("CreateModelQualityJobDefinition").input_shape
+    )
+    assert not faults.has_errors(), faults.generate_report()
+    assert given["ModelQualityJobInput"] == {
+        "BatchTransformInput": {
+            "DataCapturedDestinationS3Uri": captured,
+            "DatasetFormat": {"Csv": {"Header": False}},
+            "LocalPath": "/opt/ml/processing/input/transforms",
+            "InferenceAttribute": "0",
+            "StartTimeOffset": "-PT4H",
+            "EndTimeOffset": "-PT3H",
+        },
+        "GroundTruthS3Input": {
+            "S3Uri": f"s3://{vended.bucket_name(NAMES, 'abalone')}/{vended.LABELS}"
+            "/acme-preprod-abalone"
+        },
+    }
+    assert given["ModelQualityBaselineConfig"] == {
+        "ConstraintsResource": {"S3Uri": BROUGHT["baselines"]["quality"]}
+    }
+    app = given["ModelQualityAppSpecification"]
+    assert (app["ProblemType"], app["Environment"]) == ("Regression", {"MODEL_PACKAGE_ARN": ARN})
+    assert given["NetworkConfig"]["EnableNetworkIsolation"] is True
+    assert given["RoleArn"] == NAMES.role_arn(vended.MODEL.format("abalone"))
+    assert name.startswith(f"{NAMES.name(vended.MEASURED.format('abalone'))}-")
+    schedule = ran.one("aws:sagemaker/monitoringSchedule:MonitoringSchedule")
+    assert schedule["name"] == NAMES.name(vended.MEASURED.format("abalone"))
+    assert schedule["monitoringScheduleConfig"]["monitoringType"] == "ModelQuality"
+    [alarm] = [
+        item
+        for item in ran.of("aws:cloudwatch/metricAlarm:MetricAlarm")
+        if item["namespace"] == "aws/sagemaker/ModelMonitoring/model-metrics"
+    ]
+    assert alarm["dimensions"] == {"MonitoringSchedule": schedule["name"]}
+    assert (alarm["metricName"], alarm["comparisonOperator"], alarm["threshold"]) == (
+        "rmse", "GreaterThanThreshold", 2.8,
+    )  # fmt: skip
+    found = steps(wanted(ran))
+    assert found["Predict"]["Arguments"]["DataCaptureConfig"] == {
+        "DestinationS3Uri": captured, "KmsKeyId": KEY, "GenerateInferenceId": True,
+    }  # fmt: skip
+    assert (
+        "--identified"
+        in found["CheckOutput"]["Arguments"]["AppSpecification"]["ContainerArguments"]
+    )
+
+
+def boto_model() -> Any:
+    return botocore.session.get_session().get_service_model("sagemaker")
+
+
+def test_both_are_compared_at_once() -> None:
+    ran = program(monitoring={**MONITORED, **MEASURED})
+    names = {item["name"] for item in ran.of("aws:sagemaker/monitoringSchedule:MonitoringSchedule")}
+    assert names == {
+        NAMES.name(end.format("abalone")) for end in (vended.MONITORED, vended.MEASURED)
+    }
 
 
 @pytest.mark.parametrize(
@@ -163,14 +246,25 @@ def test_what_is_predicted_on_is_compared_with_what_the_version_was_trained_on()
     [
         ({"schedule": MONITORED["schedule"]}, "which have no prediction: name columns of theirs"),
         (
-            {"quality": {"schedule": MONITORED["schedule"]}},
-            "monitoring.quality.schedule compares an endpoint's traffic",
+            {"bias": {"schedule": MONITORED["schedule"]}},
+            "monitoring.bias.schedule compares an endpoint's traffic",
         ),
     ],
 )
 def test_what_files_cannot_be_compared_by_is_told(monitoring: Any, told: str) -> None:
+    given = {**BROUGHT, "baselines": {**BROUGHT["baselines"], "bias": "s3://b", "bias_config": ""}}
     with pytest.raises(pulumi.RunError, match=told):
-        program(monitoring=monitoring)
+        run_program({**CONFIG, "monitoring": monitoring}, parameters=GIVEN, version=given)
+
+
+def test_a_version_without_the_quality_of_its_build_is_not_measured() -> None:
+    kept = {name: uri for name, uri in BROUGHT["baselines"].items() if name != "quality"}
+    with pytest.raises(pulumi.RunError, match=r"monitoring.quality.schedule.*told as quality"):
+        run_program(
+            {**CONFIG, "monitoring": MEASURED},
+            parameters=GIVEN,
+            version={**BROUGHT, "baselines": kept},
+        )
 
 
 def test_a_version_without_the_baseline_is_not_compared() -> None:
@@ -180,13 +274,14 @@ def test_a_version_without_the_baseline_is_not_compared() -> None:
 
 @pytest.mark.parametrize("environment", ["dev", "preprod", "prod"])
 def test_no_rule_of_the_policy_pack_is_violated(environment: str) -> None:
-    violations, judged = judge(program(environment, MONITORED), environment)
+    whole = {**MONITORED, **MEASURED}
+    violations, judged = judge(program(environment, whole), environment)
     assert not violations, "\n".join(violations)
     assert judged >= 15
 
 
 def test_every_input_is_one_of_the_sdks_types() -> None:
-    for made in program(monitoring=MONITORED).resources:
+    for made in program(monitoring={**MONITORED, **MEASURED}).resources:
         if made.typ.startswith("aws:"):
             known = schema.schema(made.typ)
             assert known is not None
@@ -201,7 +296,7 @@ def test_the_definition_is_one_that_sagemaker_takes() -> None:
     """The build repository's check: every call's arguments by botocore's model, every reference."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(build_repository.BASE))
-        whole = wanted(program(monitoring=MONITORED))
+        whole = wanted(program(monitoring={**MONITORED, **MEASURED}))
         check = importlib.import_module("pipelinekit.validation")._Check(whole)
         check.run()
         for name in [name for name in sys.modules if name.split(".")[0] == "pipelinekit"]:
@@ -471,6 +566,43 @@ def test_several_numbers_a_row_are_counted_as_one(checks: Checks) -> None:
     (checks.predictions / "a.csv.out").write_text("0.1,0.9\n0.5,0.5\n")
     assert checks.output("--values-per-row", "2")["accepted"] == 1
     assert checks.output("--values-per-row", "3")["accepted"] == 0
+
+
+def test_ids_are_no_predictions(checks: Checks) -> None:
+    (checks.data / "a.csv").write_text("1,2,3\n4,5,6\n")
+    (checks.data / "b.csv").write_text("7,8,9\n")
+    checks.input()
+    made = checks.predictions
+    (made / "a.csv.out").write_text("10,id-1,2026-01-01T00:00:00Z\n11,id-2,2026-01-01T00:00:00Z\n")
+    (made / "b.csv.out").write_text("12,id-3,2026-01-01T00:00:00Z\n")
+    assert checks.output("--identified") == {"accepted": 1, "cause": ""}
+    told = checks.manifest()
+    assert told["predictions"] == {"count": 3, "lowest": 10, "highest": 12, "mean": 11}
+    assert told["identified"] is True
+    assert [item["rows"] for item in told["outputs"]] == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("files", "cause"),
+    [
+        ({"a": "1\n", "b": "2,x,t\n"}, "a.csv.out line 1 has 1 values, 3 are expected"),
+        ({"a": "1,2,x,t\n", "b": "2,y,t\n"}, "a.csv.out line 1 has 4 values, 3 are expected"),
+        ({"a": "1,,t\n", "b": "2,y,t\n"}, "a.csv.out line 1 has no id of its own"),
+        ({"a": "1,x,t\n", "b": "2,x,t\n"}, "b.csv.out line 1 has no id of its own"),
+        ({"a": "1,x,t\n", "b": "41,y,t\n"}, "b.csv.out prediction 1 is 41, not within"),
+        ({"a": "1,x,t\n2,y,t\n", "b": "2,z,t\n"}, "a.csv.out has 2 predictions, 1 are expected"),
+    ],
+)
+def test_predictions_that_labels_would_not_find_are_refused(
+    checks: Checks, files: dict[str, str], cause: str
+) -> None:
+    for name, content in files.items():
+        (checks.data / f"{name}.csv").write_text("1,2,3\n")
+        (checks.predictions / f"{name}.csv.out").write_text(content)
+    checks.input()
+    verdict = checks.output("--identified")
+    assert verdict["accepted"] == 0
+    assert cause in verdict["cause"]
 
 
 def quality() -> Any:

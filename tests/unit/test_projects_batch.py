@@ -106,6 +106,7 @@ ELSEWHERE = {"aws:sourceVpce": "vpce-governance-s3"}
         ("administrator", "s3:PutObject", "runs/1/predictions/a.csv.out", False),
         ("administrator", "s3:PutObject", "input", False),
         ("administrator", "s3:PutObject", "inputs/a.csv", False),
+        ("administrator", "s3:PutObject", "ground-truth/a/2026/01/01/00/a.jsonl", False),
         ("administrator", "s3:PutObject", "input/a.csv", True),
         ("administrator", "s3:ListBucket", "", False),
         ("deployer", "s3:ListBucket", "", True),
@@ -154,6 +155,10 @@ MODEL = f"model-execution-{OWN}"
         ("s3:GetObject", "captured/input/2026/01/01/00/a.json", {MODEL}),
         ("s3:PutObject", "captured/input/2026/01/01/00/a.json", {MODEL}),
         ("s3:PutObject", "monitoring/a/statistics.json", {MODEL}),
+        ("s3:GetObject", "monitoring/a/merge/2026/01/01/00/0000/1/a.csv.out", {MODEL}),
+        ("s3:GetObject", "ground-truth/a/2026/01/01/00/a.jsonl", {MODEL, "deploy"}),
+        ("s3:PutObject", "ground-truth/a/2026/01/01/00/a.jsonl", {"deploy"}),
+        ("s3:DeleteObject", "ground-truth/a/2026/01/01/00/a.jsonl", set[str]()),
         ("s3:ListBucket", "", {MODEL}),
     ],
 )
@@ -187,17 +192,32 @@ def test_rules_are_the_two_that_the_project_has(own: dict[str, Role]) -> None:
         assert allowed(own, "events:PutRule", rule) == set()
 
 
-def test_monitoring_is_the_one_schedule_that_the_deploy_role_has(own: dict[str, Role]) -> None:
+def test_monitoring_is_the_two_schedules_that_the_deploy_role_has(own: dict[str, Role]) -> None:
     for action, thing in (
         ("CreateMonitoringSchedule", "monitoring-schedule/acme-prod-{}-drift"),
+        ("CreateMonitoringSchedule", "monitoring-schedule/acme-prod-{}-quality"),
         ("CreateDataQualityJobDefinition", "data-quality-job-definition/acme-prod-{}-drift-0a1b"),
+        (
+            "CreateModelQualityJobDefinition",
+            "model-quality-job-definition/acme-prod-{}-quality-0123abcd",
+        ),
     ):
         arn = PROD.arn("sagemaker", thing.format(OWN))
         assert allowed(own, f"sagemaker:{action}", arn) == {"deploy"}
         arn = PROD.arn("sagemaker", thing.format(OTHER))
         assert allowed(own, f"sagemaker:{action}", arn) == set()
-    quality = PROD.arn("sagemaker", f"monitoring-schedule/acme-prod-{OWN}-quality")
-    assert allowed(own, "sagemaker:CreateMonitoringSchedule", quality) == set()
+    for action, thing in (
+        ("CreateMonitoringSchedule", f"monitoring-schedule/acme-prod-{OWN}-bias"),
+        (
+            "CreateModelBiasJobDefinition",
+            f"model-bias-job-definition/acme-prod-{OWN}-bias-01234567",
+        ),
+        (
+            "CreateModelQualityJobDefinition",
+            f"model-quality-job-definition/acme-prod-{OWN}-quality-more",
+        ),
+    ):
+        assert allowed(own, f"sagemaker:{action}", PROD.arn("sagemaker", thing)) == set()
 
 
 @pytest.mark.parametrize(

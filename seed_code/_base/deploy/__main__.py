@@ -145,6 +145,7 @@ def predict(
             "model": settings.model,
             "batch": batch,
             "capture": monitored,
+            "identified": bool(settings.monitoring.quality.schedule),
         },
         opts,
     )
@@ -165,6 +166,7 @@ def predict(
                     "alerts_topic_arn": around["alerts_topic_arn"],
                 },
                 "monitoring": settings.monitoring,
+                "tags": settings.all_tags(),
             },
             opts,
         )

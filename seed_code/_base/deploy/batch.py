@@ -105,6 +105,8 @@ class BatchInferenceArgs(TypedDict):
     """When and how it predicts."""
     capture: bool
     """Whether runs leave manifests of what they predicted on."""
+    identified: bool
+    """Whether each prediction gets an id that labels name it by; needs ``capture``."""
 
 
 def captured(bucket: str) -> str:
@@ -278,9 +280,11 @@ def _transform(args: BatchInferenceArgs, model_name: str) -> dict[str, Any]:
     if not has_local_disks(batch.instance_type):
         resources["VolumeKmsKeyId"] = around["volume_key_arn"]
     kept = _get("Steps.CheckInput.ProcessingOutputConfig.Outputs['kept'].S3Output.S3Uri")
-    capture = {
+    capture: dict[str, Any] = {
         "DestinationS3Uri": captured(around["bucket"]), "KmsKeyId": around["data_key_arn"],
     }  # fmt: skip
+    if args["identified"]:
+        capture["GenerateInferenceId"] = True
     return {
         "Name": "Predict",
         "Type": "Transform",
@@ -322,6 +326,7 @@ def _check_output(args: BatchInferenceArgs, code_uri: str) -> dict[str, Any]:
             "--values-per-row", str(batch.values_per_row),
             # One word: a negative number would be taken for an option.
             f"--lowest={batch.lowest!r}", f"--highest={batch.highest!r}",
+            *(["--identified"] if args["identified"] else []),
         ],
         [
             _input("code", code_uri, _CODE),

@@ -1,12 +1,12 @@
 """What is served, compared with what its version was trained on and with how good it was then.
 
 SageMaker's Model Monitor does it on schedules, one for each kind: of the traffic that the endpoint
-captured, or of the files that were predicted on (data quality), of an endpoint's answers and the
-labels that came later (model quality, bias), and of what its answers come from (attributions). All
-of them compare with the baselines that the version
-brings. Another version brings others, so a deployment, a retreat or a rollback changes both at
-once. What has drifted is told by alarms; the platform hears of it too, and starts one retraining of
-the project for the version that drifted.
+captured, or of the files that were predicted on (data quality), of the answers of either and the
+labels that came later (model quality; of an endpoint bias too), and of what an endpoint's answers
+come from (attributions). All of them compare with the baselines that the version brings. Another
+version brings others, so a deployment, a retreat or a rollback changes both at once. What has
+drifted is told by alarms; the platform hears of it too, and starts one retraining of the project
+for the version that drifted.
 
 Pulumi's AWS provider has a resource for definitions of data quality only: the others are made by
 AWS's Cloud Control API, from CloudFormation's types. Their names end with a hash of their content,
@@ -79,6 +79,7 @@ VERSION = "MODEL_PACKAGE_ARN"
 """Variable of the jobs that says whose baselines they are; the platform reads it in events."""
 
 _PROCESSING = "/opt/ml/processing"
+_TRANSFORMS = f"{_PROCESSING}/input/transforms"
 _ERRORS = ("mae", "mse", "rmse")
 
 Kind = Literal["ModelQuality", "ModelBias", "ModelExplainability"]
@@ -126,7 +127,7 @@ class BatchMonitoringArgs(TypedDict):
     """Inputs of :class:`BatchMonitoring`."""
 
     captured: Input[str]
-    """URI below which batch transforms leave the manifests of what they were given."""
+    """URI below which batch transforms leave the manifests of what they were given and answered."""
     place: Place
     """Where it is, and how schedules are called."""
     version: Version
@@ -135,6 +136,8 @@ class BatchMonitoringArgs(TypedDict):
     """What the environment offers."""
     monitoring: Monitoring
     """When, and which alarms."""
+    tags: Mapping[str, str]
+    """Of what the provider's default tags do not reach."""
 
 
 def image(name: str, accounts: Mapping[str, str], region: str) -> str:
@@ -185,6 +188,8 @@ class _Monitored(pulumi.ComponentResource):
         kind: The component's, as its type names it.
         name: The component's.
         args: Inputs of either kind.
+        source: What definitions that Cloud Control API makes look at: the member's name, and where
+            that is.
         dimensions: Of metrics, beside the schedule.
         space: Of metrics, between ``aws/sagemaker/`` and their kind.
         opts: The component's options.
@@ -198,6 +203,7 @@ class _Monitored(pulumi.ComponentResource):
         kind: str,
         name: str,
         args: EndpointMonitoringArgs | BatchMonitoringArgs,
+        source: tuple[str, Mapping[str, Any]],
         dimensions: Mapping[str, Input[str]],
         space: Literal["Endpoints", "ModelMonitoring"],
         opts: ResourceOptions | None,
@@ -210,14 +216,17 @@ class _Monitored(pulumi.ComponentResource):
         self.schedules = {}
         self._place, self._served = args["place"], args["version"]
         self._around, self._dimensions, self._space = args["around"], dimensions, space
+        self._tags, self._monitoring = args["tags"], args["monitoring"]
+        self._source = source
+
+    # The kinds.
 
     def _data(
         self,
-        monitoring: Monitoring,
         source: aws.sagemaker.DataQualityJobDefinitionDataQualityJobInputArgsDict,
         preprocessing: Input[str] | None = None,
     ) -> None:
-        around, baselines = self._around, self._served.baselines
+        around, baselines, monitoring = self._around, self._served.baselines, self._monitoring
         called = self._place.monitoring("drift")
         cluster: aws.sagemaker.DataQualityJobDefinitionJobResourcesClusterConfigArgsDict = {
             "instance_count": 1,
@@ -273,6 +282,121 @@ class _Monitored(pulumi.ComponentResource):
                 meaning=f"{column} is further than {monitoring.distance:g} from what the version"
                 " was trained on",
             )
+
+    def _quality(self) -> None:
+        quality = self._monitoring.quality
+        source: dict[str, Any] = _offsets(quality.labels_after_hours, quality.schedule)
+        if quality.prediction:
+            source["InferenceAttribute"] = quality.prediction
+        if quality.probability:
+            source["ProbabilityAttribute"] = quality.probability
+            source["ProbabilityThresholdAttribute"] = quality.threshold
+        self._schedule(
+            "ModelQuality",
+            "quality",
+            self._definition(
+                "ModelQuality",
+                "quality",
+                {
+                    "ImageUri": analyzer(self._place.region),
+                    "ProblemType": quality.problem,
+                },
+                self._served.baselines["quality"],
+                source,
+                labels=True,
+            ),
+            quality.schedule,
+        )
+        for metric, limit in quality.limits.items():
+            error = metric in _ERRORS
+            self._alarm(
+                "quality",
+                metric,
+                metric,
+                limit,
+                quality.schedule,
+                above=error,
+                meaning=f"{metric} is {'above' if error else 'below'} {limit:g}",
+            )
+
+    # What they have in common.
+
+    def _definition(
+        self,
+        kind: Kind,
+        end: Literal["quality", "bias", "explain"],
+        app: Mapping[str, Input[str]],
+        baseline: str,
+        source: Mapping[str, Any],
+        *,
+        labels: bool,
+    ) -> Output[str]:
+        """Name of a definition, once it is there.
+
+        Args:
+            kind: Of monitoring.
+            end: Of names.
+            app: What the job runs.
+            baseline: URI of what it compares with.
+            source: More of its input than where that is.
+            labels: Whether it needs labels; without them it asks the model, which needs a network.
+        """
+        around, monitoring, endpoint = self._around, self._monitoring, self._place.endpoint
+        called = self._place.monitoring(end)
+        cluster: dict[str, Any] = {
+            "InstanceCount": 1,
+            "InstanceType": monitoring.instance_type,
+            "VolumeSizeInGB": monitoring.volume_gb,
+        }
+        if not has_local_disks(monitoring.instance_type):
+            cluster["VolumeKmsKeyId"] = around["volume_key_arn"]
+        member, looked_at = self._source
+        given: dict[str, Any] = {member: {**looked_at, **source}}
+        if labels:
+            uri = Output.format("s3://{0}/ground-truth/{1}", around["bucket"], endpoint)
+            given["GroundTruthS3Input"] = {"S3Uri": uri}
+        reports = Output.format("s3://{0}/monitoring/{1}/{2}", around["bucket"], endpoint, end)
+        state: Output[str] = Output.json_dumps(
+            {
+                f"{kind}AppSpecification": {
+                    **app,
+                    "Environment": {VERSION: self._served.model_package_arn},
+                },
+                f"{kind}BaselineConfig": {"ConstraintsResource": {"S3Uri": baseline}},
+                f"{kind}JobInput": given,
+                f"{kind}JobOutputConfig": {
+                    "KmsKeyId": around["key_arn"],
+                    "MonitoringOutputs": [
+                        {"S3Output": {"S3Uri": reports, "LocalPath": f"{_PROCESSING}/output"}}
+                    ],
+                },
+                "JobResources": {"ClusterConfig": cluster},
+                "NetworkConfig": {
+                    "EnableNetworkIsolation": labels,
+                    "EnableInterContainerTrafficEncryption": True,
+                    "VpcConfig": {
+                        "Subnets": around["subnet_ids"],
+                        "SecurityGroupIds": around["security_group_ids"],
+                    },
+                },
+                "RoleArn": around["role_arn"],
+                "StoppingCondition": {"MaxRuntimeInSeconds": 60 * monitoring.timeout_minutes},
+                "Tags": [{"Key": key, "Value": self._tags[key]} for key in sorted(self._tags)],
+            },
+            sort_keys=True,
+        )
+        made = aws.cloudcontrol.Resource(
+            called,
+            type_name=f"AWS::SageMaker::{kind}JobDefinition",
+            desired_state=state.apply(
+                lambda text: json.dumps(
+                    {"JobDefinitionName": f"{called}-{_digest(text)}", **json.loads(text)}
+                )
+            ),
+            opts=ResourceOptions(parent=self),
+        )
+        # Its id is its ARN.
+        return made.id.apply(lambda arn: arn.rpartition("/")[2])
 
     def _schedule(
         self,
@@ -335,22 +459,30 @@ class _Monitored(pulumi.ComponentResource):
 
 
 class BatchMonitoring(_Monitored):
-    """The job that compares files that were predicted on, its schedule, and the alarms on it."""
+    """The jobs over what was predicted on and predicted, their schedules, and the alarms."""
 
     def __init__(
         self, name: str, args: BatchMonitoringArgs, opts: ResourceOptions | None = None
     ) -> None:
-        super().__init__("BatchMonitoring", name, args, {}, "ModelMonitoring", opts)
-        self._data(
-            args["monitoring"],
-            {
-                "batch_transform_input": {
-                    "data_captured_destination_s3_uri": args["captured"],
-                    "dataset_format": {"csv": {"header": False}},
-                    "local_path": f"{_PROCESSING}/input/transforms",
+        looked_at = {
+            "DataCapturedDestinationS3Uri": args["captured"],
+            "DatasetFormat": {"Csv": {"Header": False}},
+            "LocalPath": _TRANSFORMS,
+        }
+        source = ("BatchTransformInput", looked_at)
+        super().__init__("BatchMonitoring", name, args, source, {}, "ModelMonitoring", opts)
+        if self._monitoring.schedule:
+            self._data(
+                {
+                    "batch_transform_input": {
+                        "data_captured_destination_s3_uri": args["captured"],
+                        "dataset_format": {"csv": {"header": False}},
+                        "local_path": _TRANSFORMS,
+                    }
                 }
-            },
-        )
+            )
+        if self._monitoring.quality.schedule:
+            self._quality()
         self.register_outputs({"schedules": self.schedules})
 
 
@@ -361,12 +493,15 @@ class EndpointMonitoring(_Monitored):
         self, name: str, args: EndpointMonitoringArgs, opts: ResourceOptions | None = None
     ) -> None:
         dimensions = {"Endpoint": args["endpoint_name"]}
-        super().__init__("EndpointMonitoring", name, args, dimensions, "Endpoints", opts)
+        looked_at = {
+            "EndpointName": args["endpoint_name"], "LocalPath": f"{_PROCESSING}/input_data",
+        }  # fmt: skip
+        source = ("EndpointInput", looked_at)
+        super().__init__("EndpointMonitoring", name, args, source, dimensions, "Endpoints", opts)
         self._args = args
-        monitoring = args["monitoring"]
+        monitoring = self._monitoring
         if monitoring.schedule:
             self._data(
-                monitoring,
                 {
                     "endpoint_input": {
                         "endpoint_name": args["endpoint_name"],
@@ -376,50 +511,12 @@ class EndpointMonitoring(_Monitored):
                 self._preprocessing(),
             )
         if monitoring.quality.schedule:
-            self._quality(monitoring)
+            self._quality()
         if monitoring.bias.schedule:
             self._bias(monitoring)
         if monitoring.attributions.schedule:
             self._attributions(monitoring)
         self.register_outputs({"schedules": self.schedules})
-
-    # The kinds.
-
-    def _quality(self, monitoring: Monitoring) -> None:
-        quality = monitoring.quality
-        source: dict[str, Any] = _offsets(quality.labels_after_hours, quality.schedule)
-        if quality.prediction:
-            source["InferenceAttribute"] = quality.prediction
-        if quality.probability:
-            source["ProbabilityAttribute"] = quality.probability
-            source["ProbabilityThresholdAttribute"] = quality.threshold
-        self._schedule(
-            "ModelQuality",
-            "quality",
-            self._definition(
-                "ModelQuality",
-                "quality",
-                {
-                    "ImageUri": analyzer(self._args["place"].region),
-                    "ProblemType": quality.problem,
-                },
-                self._args["version"].baselines["quality"],
-                source,
-                labels=True,
-            ),
-            quality.schedule,
-        )
-        for metric, limit in quality.limits.items():
-            error = metric in _ERRORS
-            self._alarm(
-                "quality",
-                metric,
-                metric,
-                limit,
-                quality.schedule,
-                above=error,
-                meaning=f"{metric} is {'above' if error else 'below'} {limit:g}",
-            )
 
     def _bias(self, monitoring: Monitoring) -> None:
         bias, baselines = monitoring.bias, self._args["version"].baselines
@@ -510,7 +607,7 @@ class EndpointMonitoring(_Monitored):
         )
         return self._kept("explain", content, "json", "application/json")
 
-    # What they have in common.
+    # What they are told.
 
     def _preprocessing(self) -> Output[str] | None:
         """URI of what makes columns of the traffic; None where the traffic is a table."""
@@ -536,85 +633,3 @@ class EndpointMonitoring(_Monitored):
             opts=ResourceOptions(parent=self, delete_before_replace=False),
         )
         return Output.format("s3://{0}/{1}", made.bucket, made.key)
-
-    def _definition(
-        self,
-        kind: Kind,
-        end: Literal["quality", "bias", "explain"],
-        app: Mapping[str, Input[str]],
-        baseline: str,
-        source: Mapping[str, Any],
-        *,
-        labels: bool,
-    ) -> Output[str]:
-        """Name of a definition, once it is there.
-
-        Args:
-            kind: Of monitoring.
-            end: Of names.
-            app: What the job runs.
-            baseline: URI of what it compares with.
-            source: More of its input.
-            labels: Whether it needs labels; without them it asks the model, which needs a network.
-        """
-        args, around, monitoring = self._args, self._args["around"], self._args["monitoring"]
-        called, endpoint = args["place"].monitoring(end), args["place"].endpoint
-        cluster: dict[str, Any] = {
-            "InstanceCount": 1,
-            "InstanceType": monitoring.instance_type,
-            "VolumeSizeInGB": monitoring.volume_gb,
-        }
-        if not has_local_disks(monitoring.instance_type):
-            cluster["VolumeKmsKeyId"] = around["volume_key_arn"]
-        given: dict[str, Any] = {
-            "EndpointInput": {
-                "EndpointName": args["endpoint_name"],
-                "LocalPath": f"{_PROCESSING}/input_data",
-                **source,
-            }
-        }
-        if labels:
-            uri = Output.format("s3://{0}/ground-truth/{1}", around["bucket"], endpoint)
-            given["GroundTruthS3Input"] = {"S3Uri": uri}
-        reports = Output.format("s3://{0}/monitoring/{1}/{2}", around["bucket"], endpoint, end)
-        state: Output[str] = Output.json_dumps(
-            {
-                f"{kind}AppSpecification": {
-                    **app,
-                    "Environment": {VERSION: args["version"].model_package_arn},
-                },
-                f"{kind}BaselineConfig": {"ConstraintsResource": {"S3Uri": baseline}},
-                f"{kind}JobInput": given,
-                f"{kind}JobOutputConfig": {
-                    "KmsKeyId": around["key_arn"],
-                    "MonitoringOutputs": [
-                        {"S3Output": {"S3Uri": reports, "LocalPath": f"{_PROCESSING}/output"}}
-                    ],
-                },
-                "JobResources": {"ClusterConfig": cluster},
-                "NetworkConfig": {
-                    "EnableNetworkIsolation": labels,
-                    "EnableInterContainerTrafficEncryption": True,
-                    "VpcConfig": {
-                        "Subnets": around["subnet_ids"],
-                        "SecurityGroupIds": around["security_group_ids"],
-                    },
-                },
-                "RoleArn": around["role_arn"],
-                "StoppingCondition": {"MaxRuntimeInSeconds": 60 * monitoring.timeout_minutes},
-                "Tags": [{"Key": key, "Value": args["tags"][key]} for key in sorted(args["tags"])],
-            },
-            sort_keys=True,
-        )
-        made = aws.cloudcontrol.Resource(
-            called,
-            type_name=f"AWS::SageMaker::{kind}JobDefinition",
-            desired_state=state.apply(
-                lambda text: json.dumps(
-                    {"JobDefinitionName": f"{called}-{_digest(text)}", **json.loads(text)}
-                )
-            ),
-            opts=ResourceOptions(parent=self),
-        )
-        # Its id is its ARN.
-        return made.id.apply(lambda arn: arn.rpartition("/")[2])

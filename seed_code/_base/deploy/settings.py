@@ -240,7 +240,10 @@ def period_seconds(schedule: str) -> int:
 
 
 class QualityMonitoring(Tree):
-    """When predictions are compared with labels, which come below ``ground-truth/{endpoint}/``."""
+    """When predictions are compared with labels, which come below ``ground-truth/{endpoint}/``.
+
+    For kind ``batch`` each prediction then has an id and a time as two more columns.
+    """
 
     schedule: Schedule = ""
     problem: Literal["Regression", "BinaryClassification", "MulticlassClassification"] = (
@@ -337,7 +340,7 @@ class Monitoring(Tree):
     """
 
     schedule: Schedule = ""
-    """Of data quality; for kind ``batch`` the only one, of the files that were predicted on."""
+    """Of data quality; for kind ``batch`` of the files that were predicted on."""
     columns: list[Name] = ["prediction"]
     """Columns of the baseline that have an alarm each; what the model answers is ``prediction``,
     which files that are predicted on do not have."""
@@ -600,12 +603,12 @@ class Settings(Tree):
 
     def _batch_monitoring(self, needed: Mapping[str, object]) -> None:
         for name in needed:
-            if name != "schedule":
+            if name not in ("schedule", "quality.schedule"):
                 raise ValueError(
                     f"monitoring.{name} compares an endpoint's traffic: kind batch has"
-                    " monitoring.schedule only"
+                    " monitoring.schedule and monitoring.quality.schedule only"
                 )
-        if "prediction" in self.monitoring.columns:
+        if "schedule" in needed and "prediction" in self.monitoring.columns:
             raise ValueError(
                 "monitoring.columns: what is compared is the files that were predicted on, which"
                 " have no prediction: name columns of theirs, or none by []"

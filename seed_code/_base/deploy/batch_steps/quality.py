@@ -182,6 +182,7 @@ def check_output(
     values_per_row: int,
     lowest: float,
     highest: float,
+    identified: bool = False,
 ) -> tuple[Report, Values]:
     """Compares predictions with the input that they were made from.
 
@@ -192,19 +193,22 @@ def check_output(
         values_per_row: How many numbers the model answers to a row.
         lowest: Least plausible prediction.
         highest: Largest plausible prediction.
+        identified: Whether a line is of one row, with its id and time after the predictions.
     """
     report, values = Report(), Values()
     expected = {f"{name}.out": rows for name, rows in inputs["handed_on"].items()}
     there = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+    seen: set[str] = set()
     report.problems += [f"{name} is missing" for name in sorted(set(expected) - there)]
     report.problems += [f"{name} belongs to no input" for name in sorted(there - set(expected))]
     for name in sorted(there & set(expected)):
         path = folder / name
+        text, problems = path.read_text(encoding="utf-8", errors="replace"), list[str]()
+        if identified:
+            text, problems = _without_ids(text, values_per_row, seen)
         # Images differ in what stands between the predictions of a request.
-        parts = path.read_text(encoding="utf-8", errors="replace").replace("\n", ",").split(",")
-        answers = [part.strip() for part in parts if part.strip()]
+        answers = [part.strip() for part in text.replace("\n", ",").split(",") if part.strip()]
         rows = len(answers) // values_per_row
-        problems: list[str] = []
         if len(answers) != expected[name] * values_per_row:
             problems.append(
                 f"has {len(answers)} predictions, {expected[name] * values_per_row} are expected "
@@ -224,6 +228,31 @@ def check_output(
         uri = f"{predictions_uri.rstrip('/')}/{name}"
         report.files.append({**address(path, uri), "rows": rows})
     return report, values
+
+
+def _without_ids(text: str, values_per_row: int, seen: set[str]) -> tuple[str, list[str]]:
+    """Predictions of a file without their ids and times, and what is wrong with those.
+
+    Args:
+        text: The file.
+        values_per_row: How many numbers the model answers to a row.
+        seen: Ids of all files; those of this one are added.
+    """
+    kept, problems = [], []
+    for number, line in enumerate(filter(str.strip, text.splitlines()), 1):
+        values = line.split(",")
+        if len(values) != values_per_row + 2:
+            problems.append(
+                f"line {number} has {len(values)} values, {values_per_row + 2} are expected: "
+                "predictions, an id and a time"
+            )
+            continue
+        *answers, key, _ = values
+        if not key.strip() or key in seen:
+            problems.append(f"line {number} has no id of its own: labels would not find it")
+        seen.add(key)
+        kept.append(",".join(answers))
+    return "\n".join(kept), problems
 
 
 def write_verdict(folder: Path, problems: Sequence[str]) -> None:
@@ -274,6 +303,7 @@ def _output_step(given: argparse.Namespace) -> list[str]:
         values_per_row=given.values_per_row,
         lowest=given.lowest,
         highest=given.highest,
+        identified=given.identified,
     )
     _manifest(
         given.report,
@@ -284,6 +314,7 @@ def _output_step(given: argparse.Namespace) -> list[str]:
             "outputs": report.files,
             "rows": report.rows,
             "predictions": values.summary(),
+            "identified": given.identified,
             "accepted": not report.problems,
             "problems": report.problems,
         },
@@ -314,6 +345,7 @@ def main(arguments: Sequence[str]) -> int:
     after.add_argument("--values-per-row", type=int, default=1)
     after.add_argument("--lowest", type=float, required=True)
     after.add_argument("--highest", type=float, required=True)
+    after.add_argument("--identified", action="store_true", help="rows end with an id and a time")
     after.add_argument("--checked", type=Path, default=Path("/opt/ml/processing/checked"))
     for step in (before, after):
         step.add_argument("--data", type=Path, default=Path("/opt/ml/processing/data"))
