@@ -86,6 +86,10 @@ for name, value in {
     "r2": metrics.r2_score(y, p),
 }.items():
     assert np.isclose(told[name]["value"], value), name
+for same in (np.full(300, 2.0), np.full(300, 3.0)):
+    for said in (p, same):
+        value = metrics.r2_score(same, said)
+        assert monitor._MEASURES["Regression"]["r2"](same, said) == value, value
 # A bootstrap's deviation of a mean is known.
 expected = np.abs(y - p).std() / np.sqrt(300)
 assert 0.6 * expected < told["mae"]["standard_deviation"] < 1.5 * expected

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from tests.localcloud.kit import until
 from tests.seed_code.batch_account import make_bucket, make_roles
 from tests.seed_code.deploy_repository import render
 from tests.seed_code.test_deploy_engine import (
+    HOURLY,
     NAMES,
     PLACEMENT,
     TARGET,
@@ -36,7 +38,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
 PROJECT = "abalone"
 BUCKET = batch.bucket_name(NAMES, PROJECT)
 PIPELINE = "acme-preprod-abalone-batch"
-DRIFT = "acme-preprod-abalone-drift"
+DRIFT, MEASURED = "acme-preprod-abalone-drift", "acme-preprod-abalone-quality"
 ROW = "0,0,1,0.455,0.365,0.095,0.514,0.2245,0.101,0.15"
 
 
@@ -156,7 +158,11 @@ def test_the_earlier_version_comes_back_whatever_was_changed_behind_its_back(
     events.disable_rule(Name="acme-preprod-abalone-schedule")
     pipeline.configure(
         batch={**pipeline.settings["batch"], "highest": 40},
-        monitoring={"schedule": "cron(0 * ? * * *)", "columns": ["f0"]},
+        monitoring={
+            "schedule": HOURLY,
+            "columns": ["f0"],
+            "quality": {"schedule": HOURLY, "limits": {"rmse": 2}},
+        },
     )
     said = pipeline.deploy(pipeline.versions[0], kind="retreat")
     assert "2 passed" in said
@@ -191,45 +197,99 @@ def test_files_are_predicted_on_as_they_arrive_and_by_the_schedule(pipeline: Pip
     [given], [made] = told["inputs"], told["outputs"]
     assert (given["uri"], given["rows"]) == (f"s3://{BUCKET}/input/day 1.csv", 3)
     assert made["rows"] == 3
-    values = [float(v) for v in read(pipeline, made["uri"]).replace("\n", ",").split(",") if v]
-    assert len(values) == 3
-    assert len(set(values)) == 1
+    rows = [line.split(",") for line in read(pipeline, made["uri"]).splitlines()]
+    assert [len(row) for row in rows] == [3] * 3
+    assert len({float(row[0]) for row in rows}) == 1
+    assert len({row[1] for row in rows}) == 3
+    assert told["identified"] is True
     head = inside(pipeline).head_object(
         Bucket=BUCKET, Key=made["uri"].removeprefix(f"s3://{BUCKET}/")
     )
     assert head["ServerSideEncryption"] == "aws:kms"
 
 
-def test_what_was_predicted_on_is_compared_with_the_baseline_of_the_version(
-    pipeline: Pipeline,
-) -> None:
-    sagemaker = pipeline.target("sagemaker")
-    schedule = NAMES.arn("sagemaker", f"monitoring-schedule/{DRIFT}")
-    pipeline.cloud.control("POST", "schedules", {"rule": schedule})
+def monitored(pipeline: Pipeline, schedule: str) -> tuple[dict[str, Any], dict[str, Any], str]:
+    """An execution of a schedule, now: its summary, its last job, and where its report is."""
+    sagemaker, rule = pipeline.target("sagemaker"), f"monitoring-schedule/{schedule}"
+    pipeline.cloud.control("POST", "schedules", {"rule": NAMES.arn("sagemaker", rule)})
     told = until(
-        lambda: sagemaker.describe_monitoring_schedule(MonitoringScheduleName=DRIFT),
+        lambda: sagemaker.describe_monitoring_schedule(MonitoringScheduleName=schedule),
         lambda told: (
             told["LastMonitoringExecutionSummary"]["MonitoringExecutionStatus"] != "InProgress"
         ),
     )["LastMonitoringExecutionSummary"]
-    assert told["MonitoringExecutionStatus"] == "CompletedWithViolations", told
+    assert "ProcessingJobArn" in told, told
     job = sagemaker.describe_processing_job(
         ProcessingJobName=told["ProcessingJobArn"].rpartition("/")[2]
     )
     # By which one retraining is started for the version.
     assert job["Environment"]["MODEL_PACKAGE_ARN"] == pipeline.versions[0]
-    assert job["MonitoringScheduleArn"] == schedule
-    folder = job["ProcessingOutputConfig"]["Outputs"][0]["S3Output"]["S3Uri"]
+    assert job["MonitoringScheduleArn"] == NAMES.arn("sagemaker", rule)
+    return told, job, job["ProcessingOutputConfig"]["Outputs"][0]["S3Output"]["S3Uri"]
+
+
+def alarm(pipeline: Pipeline, name: str) -> str:
+    found = pipeline.target("cloudwatch").describe_alarms(AlarmNames=[name])["MetricAlarms"]
+    [told] = [item["StateValue"] for item in found]
+    return told
+
+
+def test_what_was_predicted_on_is_compared_with_the_baseline_of_the_version(
+    pipeline: Pipeline,
+) -> None:
+    told, _, folder = monitored(pipeline, DRIFT)
+    assert told["MonitoringExecutionStatus"] == "CompletedWithViolations", told
     assert folder.startswith(f"s3://{BUCKET}/monitoring/{DRIFT}/")
     found = json.loads(read(pipeline, f"{folder}/constraint_violations.json"))["violations"]
     told_of = {(item["feature_name"], item["constraint_check_type"]) for item in found}
     assert {check for _, check in told_of} == {"baseline_drift_check", "data_type_check"}
     assert ("f9", "data_type_check") in told_of
     assert ("f0", "baseline_drift_check") in told_of
-    [alarm] = pipeline.target("cloudwatch").describe_alarms(AlarmNames=[f"{DRIFT}-f0"])[
-        "MetricAlarms"
+    assert alarm(pipeline, f"{DRIFT}-f0") == "ALARM"
+
+
+def bring(pipeline: Pipeline, name: str, labels: dict[str, float]) -> None:
+    """Brings labels as the team does: by the project's deploy role, of the present hour."""
+    lines = [
+        json.dumps(
+            {
+                "groundTruthData": {"data": str(right), "encoding": "CSV"},
+                "eventMetadata": {"eventId": key},
+                "eventVersion": "0",
+            }
+        )
+        for key, right in labels.items()
     ]
-    assert alarm["StateValue"] == "ALARM"
+    hour = f"{datetime.now(UTC):%Y/%m/%d/%H}"
+    put(pipeline, f"ground-truth/acme-preprod-abalone/{hour}/{name}.jsonl", "\n".join(lines))
+
+
+def test_predictions_are_compared_with_labels_and_worse_ones_ring(pipeline: Pipeline) -> None:
+    """What is right is what was predicted, half a ring off; then four rings off."""
+    for name, off, status, state in (
+        ("good", 0.5, "Completed", "OK"),
+        ("drifted", 4.0, "CompletedWithViolations", "ALARM"),
+    ):
+        before = len(executions(pipeline))
+        rows = [ROW.replace("0.15", f"0.{number}") for number in range(11, 41)]
+        put(pipeline, f"input/{name}.csv", "\n".join(rows))
+        run = next_run(pipeline, before)
+        assert run["PipelineExecutionStatus"] == "Succeeded", run
+        [made] = manifest(pipeline, run)["outputs"]
+        answers = [line.split(",") for line in read(pipeline, made["uri"]).splitlines()]
+        bring(pipeline, name, {key: float(value) + off for value, key, _ in answers})
+        told, _, folder = monitored(pipeline, MEASURED)
+        assert told["MonitoringExecutionStatus"] == status, told.get("FailureReason")
+        assert folder.startswith(f"s3://{BUCKET}/monitoring/acme-preprod-abalone/quality/")
+        statistics = json.loads(read(pipeline, f"{folder}/statistics.json"))
+        # Runs before it, of integration tests among them, have no labels.
+        assert statistics["dataset"]["item_count"] == 30
+        metrics = statistics["regression_metrics"]
+        assert metrics["rmse"]["value"] == pytest.approx(off, rel=1e-6)
+        assert metrics["mae"]["value"] == pytest.approx(off, rel=1e-6)
+        found = json.loads(read(pipeline, f"{folder}/constraint_violations.json"))["violations"]
+        assert ("rmse" in {item["metric_name"] for item in found}) is (status != "Completed")
+        assert alarm(pipeline, f"{MEASURED}-rmse") == state
 
 
 def test_an_object_that_is_no_good_fails_with_its_cause_and_raises_the_alarm(
@@ -252,5 +312,6 @@ def test_all_of_it_can_be_taken_away_again(pipeline: Pipeline) -> None:
     assert sagemaker.list_models()["Models"] == []
     assert sagemaker.list_monitoring_schedules()["MonitoringScheduleSummaries"] == []
     assert sagemaker.list_data_quality_job_definitions()["JobDefinitionSummaries"] == []
+    assert sagemaker.list_model_quality_job_definitions()["JobDefinitionSummaries"] == []
     assert pipeline.target("events").list_rules()["Rules"] == []
     assert pipeline.target("cloudwatch").describe_alarms()["MetricAlarms"] == []

@@ -464,6 +464,14 @@ def _constant(measure: Callable[[Any, Any], float]) -> Callable[[Any, Any], floa
     return of
 
 
+def _explained(truth: Any, told: Any) -> float:
+    """R2; of labels that are all the same it is 1 when all are right, and else 0."""
+    missed, spread = np.sum((truth - told) ** 2), np.sum((truth - truth.mean()) ** 2)
+    if not spread:
+        return float(not missed)
+    return 1 - float(missed / spread)
+
+
 def _accuracy(truth: Any, told: Any) -> float:
     return float(np.mean(truth == told))
 
@@ -482,7 +490,7 @@ _MEASURES: Mapping[str, Mapping[str, Callable[[Any, Any], float]]] = {
         "mae": lambda y, p: float(np.mean(np.abs(y - p))),
         "mse": lambda y, p: float(np.mean((y - p) ** 2)),
         "rmse": lambda y, p: float(np.sqrt(np.mean((y - p) ** 2))),
-        "r2": lambda y, p: 1 - float(np.sum((y - p) ** 2) / np.sum((y - y.mean()) ** 2)),
+        "r2": _explained,
     },
     "BinaryClassification": {
         "accuracy": _accuracy,
