@@ -104,6 +104,18 @@ def test_the_versions_baseline_is_of_files_which_have_no_predictions(
     assert names == config["data"]["columns"][1:]
 
 
+def test_the_version_brings_the_quality_that_predictions_are_held_to(
+    team: TemplateProject, trained: Run
+) -> None:
+    kept = team.package(trained.version)["DriftCheckBaselines"]["ModelQuality"]
+    limits = json.loads(team.jobs.get(kept["Constraints"]["S3Uri"]))["regression_constraints"]
+    report = team.report(trained.version)["regression_metrics"]
+    assert limits["rmse"] == {
+        "threshold": pytest.approx(report["rmse"]["value"], rel=1e-5),
+        "comparison_operator": "GreaterThanThreshold",
+    }
+
+
 def test_a_file_gets_the_models_own_predictions_and_a_manifest_of_both(
     team: TemplateProject, batch: BatchPipeline, rows: str, tmp_path: Path
 ) -> None:

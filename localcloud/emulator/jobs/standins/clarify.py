@@ -5,14 +5,16 @@ what an endpoint captured, compares the result with a baseline (``constraint_vio
 leaves metrics for CloudWatch. Run by the seed environment's interpreter; ``/opt/ml`` is its
 argument. Methods that are not served are refused by name.
 
-Sources: SageMaker developer guide, "Analysis Configuration Files", "Pre-training Bias Metrics",
-"Post-training Data and Model Bias Metrics", "Bias Drift Violations", "Bias drift for models in
-production", "Model Feature Attribution Drift Violations", "CloudWatch Metrics for Bias Drift
-Analysis", "CloudWatch Metrics for Feature Drift Analysis". Labels count as favourable or not in all
-of the metrics; AWS's distances of distributions (KL, JS, LP, TVD, KS) take more than two categories
-of a label one by one. Without a baseline row SHAP takes the columns' means, where AWS looks for
-clusters. Decided here: that disparate impact is fair at 1, where other metrics are at 0; and that
-labels and predictions are both compared with the threshold when one of them is continuous.
+Sources: SageMaker developer guide, "Analysis Configuration Files", "Analysis Results",
+"Pre-training Bias Metrics", "Post-training Data and Model Bias Metrics", "Bias Drift Violations",
+"Bias drift for models in production", "Model Feature Attribution Drift Violations", "CloudWatch
+Metrics for Bias Drift Analysis", "CloudWatch Metrics for Feature Drift Analysis". Labels count as
+favourable or not in all of the metrics; AWS's distances of distributions (KL, JS, LP, TVD, KS) take
+more than two categories of a label one by one. Without a baseline row SHAP takes the columns'
+means, where AWS looks for clusters. Decided here: that disparate impact is fair at 1, where other
+metrics are at 0; that labels and predictions are both compared with the threshold when one of them
+is continuous; what parts a text has; and that the global value of texts is of whole ones, since no
+two have the same parts.
 """
 
 from __future__ import annotations
@@ -20,9 +22,11 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import importlib
+import io
 import json
 import math
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,6 +46,12 @@ _SERVED = ("pre_training_bias", "post_training_bias", "report", "shap")
 _NDCG = 0.9
 """Least score of a ranking of attributions. Source: "Model Feature Attribution Drift
 Violations"."""
+_PARTS: Mapping[str, re.Pattern[str]] = {
+    "token": re.compile(r"\w+|[^\w\s]"),
+    "sentence": re.compile(r"\S[^.!?]*[.!?]*"),
+    "paragraph": re.compile(r"\S[^\n]*"),
+}
+"""``granularity`` -> what a text's parts are; the language makes no difference here."""
 _RESAMPLES = 200
 _NORMAL = 1.96
 """Deviations around a value in which 95 of 100 samples' are."""
@@ -337,6 +347,16 @@ def analyze(
     return told
 
 
+def _asked(config: Mapping[str, Any]) -> tuple[Json, list[str]]:
+    """How SHAP is asked for, and the names of the features."""
+    shap: Json = config["methods"]["shap"]
+    if shap.get("agg_method", "mean_abs") != "mean_abs":
+        raise UserError("The stand-in aggregates by mean_abs only.")
+    if not config.get("predictor", {}).get("model_name"):
+        raise UserError("predictor.model_name is missing: SHAP asks a model.")
+    return shap, list(config["headers"])
+
+
 def explain(config: Mapping[str, Any], rows: Sequence[Sequence[str]], answer: int) -> Json:
     """Attributions in ``analysis.json``'s form, by asking the configuration's model.
 
@@ -348,11 +368,7 @@ def explain(config: Mapping[str, Any], rows: Sequence[Sequence[str]], answer: in
     Raises:
         UserError: The model cannot be asked, or features are no numbers.
     """
-    shap, headers = config["methods"]["shap"], list(config["headers"])
-    if shap.get("agg_method", "mean_abs") != "mean_abs":
-        raise UserError("The stand-in aggregates by mean_abs only.")
-    if not config.get("predictor", {}).get("model_name"):
-        raise UserError("predictor.model_name is missing: SHAP asks a model.")
+    shap, headers = _asked(config)
     if not rows or any(len(row) != len(headers) for row in rows):
         raise UserError(f"The data has not {len(headers)} columns, or no records.")
     try:
@@ -378,6 +394,92 @@ def explain(config: Mapping[str, Any], rows: Sequence[Sequence[str]], answer: in
         "expected_value": expected,
     }
     return {"explanations": {"kernel_shap": {label: told}}}
+
+
+def _lined(text: str) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow([text])
+    return line.getvalue()
+
+
+def explain_texts(
+    config: Mapping[str, Any], rows: Sequence[Sequence[str]], answer: int
+) -> tuple[Json, list[Json]]:
+    """As :func:`explain`, of texts: each part is kept, or the baseline's text takes its place.
+
+    Args:
+        config: The configuration, with ``text_config``; a part that is left out becomes the text of
+            ``baseline``, or nothing.
+        rows: The texts.
+        answer: Place of the number in the model's answers.
+
+    Returns:
+        The attributions of whole texts in ``analysis.json``'s form, and those of each text's parts
+        as lines of ``explanations_shap/out.jsonl``.
+
+    Raises:
+        UserError: The model cannot be asked, or a record is no single text with words.
+    """
+    shap, headers = _asked(config)
+    granularity = shap["text_config"]["granularity"]
+    if granularity not in _PARTS:
+        raise UserError(f"granularity is one of {', '.join(_PARTS)}, not {granularity}.")
+    if len(headers) != 1 or not rows or any(len(row) != 1 for row in rows):
+        raise UserError("The stand-in explains one text a record, and nothing beside it.")
+    [[other]] = shap.get("baseline") or [[""]]
+    totals: list[float] = []
+    expected: list[float] = []
+    lines: list[Json] = []
+    try:
+        with shadow_endpoint.shadow(config["predictor"], answer) as model:
+            for number, [text] in enumerate(rows, 1):
+                parts = list(_PARTS[granularity].finditer(text))
+                if not parts:
+                    raise UserError(f"Record {number} has no {granularity} to explain.")
+
+                def predict(asked: Any, text: str = text, parts: Any = parts) -> Any:
+                    made = [
+                        _lined(_replaced(text, parts, kept, str(other))) for kept in asked.tolist()
+                    ]
+                    return np.array(model.ask(made))
+
+                count = len(parts)
+                samples = int(shap.get("num_samples") or 2 * count + 2048)
+                found, without = kernel_shap.values(
+                    predict, np.ones((1, count)), np.zeros(count), samples
+                )
+                totals.append(float(found[0].sum()))
+                expected.append(without)
+                lines.append(_told(headers[0], parts, found[0]))
+    except shadow_endpoint.AskError as error:
+        raise UserError(f"The model cannot be asked: {error}") from error
+    label = (config["predictor"].get("label_headers") or ["label0"])[0]
+    told = {
+        "global_shap_values": {headers[0]: float(np.abs(totals).mean())},
+        "expected_value": float(np.mean(expected)),
+    }
+    return {"explanations": {"kernel_shap": {label: told}}}, lines
+
+
+def _replaced(text: str, parts: Sequence[re.Match[str]], kept: Sequence[float], other: str) -> str:
+    """A text with another one in place of the parts that are not kept."""
+    made, end = "", 0
+    for part, keep in zip(parts, kept, strict=True):
+        made += text[end : part.start()] + (part.group() if keep else other)
+        end = part.end()
+    return made + text[end:]
+
+
+def _told(name: str, parts: Sequence[re.Match[str]], values: Any) -> Json:
+    attributions = [
+        {
+            "attribution": [float(value)],
+            "description": {"partial_text": part.group(), "start_idx": part.start()},
+        }
+        for part, value in zip(parts, values, strict=True)
+    ]
+    feature = {"feature_name": name, "data_type": "free_text", "attributions": attributions}
+    return {"explanations": [feature]}
 
 
 # What no longer holds.
@@ -550,13 +652,21 @@ def _read(folder: Path) -> list[list[str]]:
     return rows
 
 
-def once(config: Json, rows: Sequence[Sequence[str]]) -> Json:
-    """The analysis of a data set: label, features, and predictions where the headers name them."""
+def once(config: Json, rows: Sequence[Sequence[str]]) -> tuple[Json, list[Json]]:
+    """The analysis of a data set: label, features, and predictions where the headers name them.
+
+    Returns:
+        It, and what is told of each record where that is asked for.
+    """
     if "shap" not in config["methods"]:
-        return analyze(config, columns(config, rows))
+        return analyze(config, columns(config, rows)), []
     if set(config["methods"]) & set(_STAGES):
         raise UserError("The stand-in explains in a job of its own, without methods of bias.")
-    return {"version": "1.0", **explain(config, rows, int(config["predictor"].get("label", 0)))}
+    answer, shap = int(config["predictor"].get("label", 0)), config["methods"]["shap"]
+    if "text_config" not in shap:
+        return {"version": "1.0", **explain(config, rows, answer)}, []
+    told, lines = explain_texts(config, rows, answer)
+    return {"version": "1.0", **told}, lines if shap.get("save_local_shap_values") else []
 
 
 def monitor(config: Json, given: Mapping[str, str]) -> tuple[Json, list[Json] | None]:
@@ -578,6 +688,8 @@ def monitor(config: Json, given: Mapping[str, str]) -> tuple[Json, list[Json] | 
     )
     answer = int(given.get("inference_attribute", 0))
     if given["analysis_type"] == "MODEL_EXPLAINABILITY":
+        if "text_config" in config["methods"]["shap"]:
+            raise UserError("Attributions of texts are told by a job of its own: no two are alike.")
         _, rows = captured.read(files, (captured.ASKED,), times)
         told = {"version": "1.0", **explain(config, [r[captured.ASKED] for r in rows], answer)}
         return told, None if baseline is None else attribution_violations(told, baseline)
@@ -608,10 +720,10 @@ def _done(given: Mapping[str, str], ml: Path) -> str:
     processing = ml / "processing"
     config = _config(processing / "input/config")
     if not given.get("sagemaker_monitoring_schedule_name"):
-        report, violations = once(config, _read(processing / "input/data")), None
+        (report, lines), violations = once(config, _read(processing / "input/data")), None
         output = processing / "output"
     else:
-        report, violations = monitor(config, given)
+        (report, violations), lines = monitor(config, given), list[Json]()
         output = Path(given["output_path"])
         if given.get("publish_cloudwatch_metrics") == "Enabled":
             _publish(report, given, ml)
@@ -622,6 +734,11 @@ def _done(given: Mapping[str, str], ml: Path) -> str:
     for name, content in written.items():
         text = json.dumps(content, indent=2, allow_nan=False)
         (output / name).write_text(text, encoding="utf-8")
+    if lines:
+        (output / "explanations_shap").mkdir(exist_ok=True)
+        (output / "explanations_shap" / "out.jsonl").write_text(
+            "".join(f"{json.dumps(line, allow_nan=False)}\n" for line in lines), encoding="utf-8"
+        )
     if violations:
         return (
             "CompletedWithViolations: Job completed successfully with"
