@@ -20,7 +20,7 @@ TOGETHER = -4.0
 """What is added where a text has both ``not`` and ``fine``."""
 # A linear model of counted words, but for one pair of them.
 PROGRAM = f"""
-import csv, re
+import csv, json, re
 
 WEIGHTS = {WEIGHTS!r}
 
@@ -28,13 +28,18 @@ def model_fn(folder):
     return WEIGHTS
 
 def transform_fn(model, data, content_type, accept):
-    assert content_type == "text/csv", content_type
+    assert content_type == accept, (content_type, accept)
     told = []
-    for [text] in csv.reader(data.splitlines()):
+    csvs = content_type == "text/csv"
+    given = [row[0] for row in csv.reader(data.splitlines())] if csvs else json.loads(data)["texts"]
+    for text in given:
         words = re.findall(r"\\w+|[^\\w\\s]", text)
         score = {BIAS} + sum(model.get(word, 0.0) for word in words)
         told.append(score + {TOGETHER} * ("not" in words and "fine" in words))
-    return "".join(f"7,{{score!r}}\\n" for score in told), "text/csv"
+    if csvs:
+        return "".join(f"7,{{score!r}}\\n" for score in told), accept
+    answers = [{{"scores": {{"good": score}}}} for score in told]
+    return json.dumps({{"predictions": answers}}), accept
 """
 SHADOW = {
     "Action": ["sagemaker:CreateEndpoint", "sagemaker:CreateEndpointConfig",
@@ -71,7 +76,13 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 def explained(
-    jobs: World, name: str, rows: list[list[str]], *, isolated: bool = False, **shap: Any
+    jobs: World,
+    name: str,
+    rows: list[list[str]],
+    *,
+    isolated: bool = False,
+    predictor: dict[str, Any] | None = None,
+    **shap: Any,
 ) -> dict[str, Any]:
     """The job that explains texts, once it has ended."""
     config = {
@@ -89,7 +100,7 @@ def explained(
         "predictor": {
             "model_name": "words", "instance_type": "ml.m5.large", "initial_instance_count": 1,
             "content_type": "text/csv", "accept_type": "text/csv", "label": 1,
-            "label_headers": ["score"],
+            "label_headers": ["score"], **(predictor or {}),
         },
     }  # fmt: skip
     table = io.StringIO()
@@ -208,6 +219,23 @@ def test_sentences_are_parts_as_well(jobs: World) -> None:
     ]
 
 
+AS_JSON = {
+    "content_type": "application/json", "accept_type": "application/json",
+    "content_template": '{"texts": $records}', "record_template": '"${text}"',
+    "label": "predictions[*].scores.good",
+}  # fmt: skip
+
+
+def test_a_model_of_json_is_asked_by_the_templates(jobs: World) -> None:
+    text = 'good "soup",\nbad'
+    job = explained(jobs, "json", [[text]], predictor=AS_JSON)
+    assert job["ProcessingJobStatus"] == "Completed", job
+    [told] = parts(jobs, "json")
+    assert {part: value for part, _, value in told} == pytest.approx(
+        {"good": 2.0, '"': 0.0, "soup": 0.5, ",": 0.0, "bad": -3.0}, abs=1e-6
+    )
+
+
 @pytest.mark.parametrize(
     ("rows", "given", "told"),
     [
@@ -219,8 +247,16 @@ def test_sentences_are_parts_as_well(jobs: World) -> None:
             "granularity is one of token, sentence, paragraph",
         ),
         ([["good"]], {"isolated": True}, "it runs with network isolation"),
+        ([["good"]], {"predictor": {**AS_JSON, "label": "nothing"}}, "no number a record"),
+        ([["good"]], {"predictor": {**AS_JSON, "accept_type": "text/csv"}}, "are both"),
+        (
+            [["good"]],
+            {"predictor": {**AS_JSON, "content_template": "{}"}},
+            "needs content_template",
+        ),
+        ([["good"]], {"predictor": {"label": "score"}}, "no place in a line"),
     ],
-    ids=["columns", "nothing", "granularity", "isolated"],
+    ids=["columns", "nothing", "granularity", "isolated", "path", "kinds", "template", "place"],
 )
 def test_what_cannot_be_explained_is_told(
     jobs: World,

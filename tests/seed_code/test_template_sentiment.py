@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 
+from tests.localcloud.emulators import REGION, document
 from tests.localcloud.kit import until
 from tests.seed_code.build_repository import run
 from tests.seed_code.template_kit import (
@@ -273,6 +274,32 @@ def results(team: TemplateProject, builder: ImageBuilder) -> dict[str, Any]:
 def deployed(team: TemplateProject, trained: Run) -> dict[str, Any]:
     """Of the deployment repository's notebooks, run in their order."""
     assert trained.version
+    jobs = team.jobs
+    for service in ("sagemaker.api", "sagemaker.runtime"):
+        jobs.client("ec2").create_vpc_endpoint(
+            VpcId=jobs.vpc,
+            ServiceName=f"com.amazonaws.{REGION}.{service}",
+            VpcEndpointType="Interface",
+            PolicyDocument=document({"Action": "*", "Resource": "*", "Principal": "*"}),
+        )
+    # What Clarify's job needs, as the notebooks' README says.
+    shadow = {
+        "Effect": "Allow",
+        "Action": [
+            *(f"sagemaker:{verb}{thing}" for verb in ("Create", "Delete")
+              for thing in ("Endpoint", "EndpointConfig")),
+            "sagemaker:DescribeEndpoint", "sagemaker:InvokeEndpoint",
+        ],
+        "Resource": [
+            f"arn:aws:sagemaker:{REGION}:{team.account}:{kind}/{team.group}-lab-explain-*"
+            for kind in ("endpoint", "endpoint-config")
+        ],
+    }  # fmt: skip
+    jobs.client("iam").put_role_policy(
+        RoleName=jobs.role.rpartition("/")[2],
+        PolicyName="clarify",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [shadow]}),
+    )
     return notebooks(team, "deploy", WITHOUT_OUR_OPTIONS)
 
 
@@ -424,7 +451,11 @@ def test_endpoints_of_ones_own_pass_the_integration_tests_and_are_gone_afterward
 def test_words_that_count_are_told_and_labels_that_drift_are_found(
     deployed: dict[str, Any],
 ) -> None:
-    assert deployed["02"]["decisive"] == "lovely"
+    explained = deployed["02"]
+    assert explained["decisive"] == "lovely"
+    assert set(explained["added"]) == {"today", "the", "soup", "was", "lovely", "for", "us"}
+    # Shapley values sum up to how far the answer is from that to nothing but unknown words.
+    assert sum(explained["added"].values()) == pytest.approx(explained["apart"], abs=1e-5)
     assert deployed["03"]["accuracy"] == pytest.approx(deployed["03"]["expected"])
     assert "accuracy" in deployed["03"]["drifted"]
     assert len(deployed["03"]["violations"]) < len(deployed["03"]["drifted"])

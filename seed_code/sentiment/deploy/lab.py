@@ -7,6 +7,8 @@ name with ``lab`` in it.
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import re
@@ -14,7 +16,8 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +34,8 @@ PROJECT = FOLDER / "notebooks" / "project.json"
 """Prefix of the platform, name of the project, region; written when the project was created."""
 
 INSTANCE_TYPE, ANALYZER_TYPE = "ml.m5.large", "ml.m5.xlarge"
+UNKNOWN = "UNK"
+"""A word that says nothing; the model takes no empty text."""
 _SOON_SECONDS, _LATE_SECONDS = 0.3, 10.0  # between two looks, first and at last
 _PROCESSING = "/opt/ml/processing"
 
@@ -47,6 +52,46 @@ def job_role(caller: str) -> str:
     """
     persona = re.search(r":assumed-role/.*?(lead-data-scientist|data-scientist)-execution/", caller)
     return f"{persona[1] if persona else 'data-scientist'}-pipeline-execution"
+
+
+def explanation(model: str, prefix: str, label: str, samples: int) -> dict[str, Any]:
+    """How Clarify is asked for the words of a label's score: its analysis configuration.
+
+    Source: SageMaker developer guide, "Analysis Configuration Files" (NLP explainability).
+
+    Args:
+        model: Name of the SageMaker model.
+        prefix: What the name of Clarify's endpoint begins with.
+        label: Whose score is explained.
+        samples: Questions about a text at most.
+    """
+    return {
+        "dataset_type": "text/csv",
+        "headers": ["text"],
+        "methods": {
+            "shap": {
+                "baseline": [[UNKNOWN]],
+                "num_samples": samples,
+                "agg_method": "mean_abs",
+                "use_logit": False,
+                "save_local_shap_values": True,
+                "text_config": {"granularity": "token", "language": "english"},
+            },
+            "report": {"name": "report", "title": f"Words of {label} texts"},
+        },
+        "predictor": {
+            "model_name": model,
+            "instance_type": INSTANCE_TYPE,
+            "initial_instance_count": 1,
+            "endpoint_name_prefix": prefix,
+            "content_type": "application/json",
+            "accept_type": "application/json",
+            "content_template": '{"texts": $records}',
+            "record_template": '"${text}"',
+            "label": f"predictions[*].scores.{label}",
+            "label_headers": [label],
+        },
+    }
 
 
 class Lab:
@@ -128,18 +173,7 @@ class Lab:
         Raises:
             LabError: It does not come into service; what was made is deleted.
         """
-        name = f"{self.group}-lab-{uuid.uuid4().hex[:8]}"
-        given = self.container(version)
-        self.sagemaker.create_model(
-            ModelName=name,
-            ExecutionRoleArn=self.job_role,
-            # Of its parts: SageMaker takes a package only once it is approved.
-            PrimaryContainer={
-                key: given[key] for key in ("Image", "ModelDataUrl", "Environment") if key in given
-            },
-            VpcConfig=self._network(),
-            EnableNetworkIsolation=True,
-        )
+        name = self._model(version)
         self.sagemaker.create_endpoint_config(
             EndpointConfigName=name,
             KmsKeyId=self.published("kms/storage/arn"),
@@ -237,17 +271,17 @@ class Lab:
         self._s3.put_object(
             Bucket=bucket, Key=f"{key}/compared.csv", Body=f"label,prediction\n{rows}".encode()
         )
-        inputs = {
-            "compared": f"{folder}/compared.csv",
-            "statistics": baseline["Statistics"]["S3Uri"],
-            "constraints": baseline["Constraints"]["S3Uri"],
-        }
-        self.sagemaker.create_processing_job(
-            ProcessingJobName=name,
-            RoleArn=self.job_role,
-            AppSpecification={"ImageUri": monitoring.analyzer(self.region)},
+        self._job(
+            name,
+            monitoring.analyzer(self.region),
+            {
+                "compared": f"{folder}/compared.csv",
+                "statistics": baseline["Statistics"]["S3Uri"],
+                "constraints": baseline["Constraints"]["S3Uri"],
+            },
+            folder,
             # Source: SageMaker developer guide, container contract inputs of Model Monitor.
-            Environment={
+            environment={
                 "analysis_type": "MODEL_QUALITY",
                 "problem_type": "MulticlassClassification",
                 "ground_truth_attribute": "label",
@@ -259,56 +293,64 @@ class Lab:
                 "baseline_constraints": f"{_PROCESSING}/input/constraints/constraints.json",
                 "publish_cloudwatch_metrics": "Disabled",
             },
-            ProcessingInputs=[
-                {
-                    "InputName": part,
-                    "S3Input": {
-                        "S3Uri": url,
-                        "LocalPath": f"{_PROCESSING}/input/{part}",
-                        "S3DataType": "S3Prefix",
-                        "S3InputMode": "File",
-                    },
-                }
-                for part, url in inputs.items()
-            ],
-            ProcessingOutputConfig={
-                "KmsKeyId": self.published("kms/data/arn"),
-                "Outputs": [
-                    {
-                        "OutputName": "quality",
-                        "S3Output": {
-                            "S3Uri": folder,
-                            "LocalPath": f"{_PROCESSING}/output",
-                            "S3UploadMode": "EndOfJob",
-                        },
-                    }
-                ],
-            },
-            ProcessingResources={
-                "ClusterConfig": {
-                    "InstanceCount": 1,
-                    "InstanceType": ANALYZER_TYPE,
-                    "VolumeSizeInGB": 20,
-                    "VolumeKmsKeyId": self.published("kms/storage/arn"),
-                }
-            },
-            NetworkConfig={
-                "EnableNetworkIsolation": True,
-                "EnableInterContainerTrafficEncryption": True,
-                "VpcConfig": self._network(),
-            },
-            StoppingCondition={"MaxRuntimeInSeconds": 1800},
         )
-        job = _waited(
-            lambda: self.sagemaker.describe_processing_job(ProcessingJobName=name),
-            "ProcessingJobStatus",
-            ("Completed", "Failed", "Stopped"),
-        )
-        if job["ProcessingJobStatus"] != "Completed":
-            raise LabError(f"{name}: {job.get('FailureReason') or job.get('ExitMessage', '')}")
         statistics: dict[str, Any] = json.loads(self.read(f"{folder}/statistics.json"))
         found = json.loads(self.read(f"{folder}/constraint_violations.json"))
         return statistics["multiclass_classification_metrics"], found["violations"]
+
+    def explain(
+        self, version: str, texts: Sequence[str], label: str, samples: int = 500
+    ) -> list[dict[str, float]]:
+        """Which words a label's score comes from, by a job of Clarify's.
+
+        Clarify serves the version behind an endpoint of its own for as long as it asks, so its job
+        is not isolated. A word is left out by putting :data:`UNKNOWN` in its place.
+
+        Args:
+            version: What is asked.
+            texts: What it is asked about.
+            label: Whose score is explained.
+            samples: Questions about a text at most; an endpoint takes 1000 texts at once.
+
+        Returns:
+            For each text its words, each with what all its occurrences add to the score.
+
+        Raises:
+            LabError: The job failed.
+        """
+        model = self._model(version)
+        name = f"lab-explain-{uuid.uuid4().hex[:8]}"
+        folder = f"s3://{self.published('data/bucket')}/{self.project}/lab/{name}"
+        bucket, _, key = folder.removeprefix("s3://").partition("/")
+        table = io.StringIO()
+        csv.writer(table).writerows([text] for text in texts)
+        files = {
+            "data/texts.csv": table.getvalue(),
+            "config/analysis_config.json": json.dumps(
+                explanation(model, f"{self.group}-lab-explain", label, samples)
+            ),
+        }
+        for file, content in files.items():
+            self._s3.put_object(Bucket=bucket, Key=f"{key}/{file}", Body=content.encode())
+        try:
+            self._job(
+                name,
+                monitoring.clarify(self.region),
+                {part: f"{folder}/{part}" for part in ("config", "data")},
+                folder,
+                environment={},
+                isolated=False,
+            )
+        finally:
+            self.sagemaker.delete_model(ModelName=model)
+        told: list[dict[str, float]] = []
+        for line in self.read(f"{folder}/explanations_shap/out.jsonl").decode().splitlines():
+            [feature] = json.loads(line)["explanations"]
+            words: Counter[str] = Counter()
+            for part in feature["attributions"]:
+                words[part["description"]["partial_text"]] += part["attribution"][0]
+            told.append(dict(words))
+        return told
 
     def settings(self, environment: str) -> settings.Settings:
         """What an environment is deployed with, as the program reads it.
@@ -337,6 +379,98 @@ class Lab:
         arn = f"arn:aws:sagemaker:{self.region}:{self.account}:model-package/{self.group}/1"
         environ[settings.VERSION_VARIABLE] = json.dumps({"model_package_arn": arn})
         return settings.load(pulumi.Config(program["name"]), environment, environ)
+
+    def _model(self, version: str) -> str:
+        """Makes a model of a version; its name."""
+        name, given = f"{self.group}-lab-{uuid.uuid4().hex[:8]}", self.container(version)
+        self.sagemaker.create_model(
+            ModelName=name,
+            ExecutionRoleArn=self.job_role,
+            # Of its parts: SageMaker takes a package only once it is approved.
+            PrimaryContainer={
+                key: given[key] for key in ("Image", "ModelDataUrl", "Environment") if key in given
+            },
+            VpcConfig=self._network(),
+            EnableNetworkIsolation=True,
+        )
+        return name
+
+    def _job(
+        self,
+        name: str,
+        image: str,
+        inputs: Mapping[str, str],
+        output: str,
+        *,
+        environment: Mapping[str, str],
+        isolated: bool = True,
+    ) -> None:
+        """Runs an analysis to its end.
+
+        Args:
+            name: The job's.
+            image: Of AWS's that analyzes.
+            inputs: Folder below ``input`` -> URI.
+            output: URI of what it leaves.
+            environment: Its variables.
+            isolated: Whether it is cut off from every network.
+
+        Raises:
+            LabError: It failed.
+        """
+        self.sagemaker.create_processing_job(
+            ProcessingJobName=name,
+            RoleArn=self.job_role,
+            AppSpecification={"ImageUri": image},
+            Environment=dict(environment),
+            ProcessingInputs=[
+                {
+                    "InputName": part,
+                    "S3Input": {
+                        "S3Uri": url,
+                        "LocalPath": f"{_PROCESSING}/input/{part}",
+                        "S3DataType": "S3Prefix",
+                        "S3InputMode": "File",
+                    },
+                }
+                for part, url in inputs.items()
+            ],
+            ProcessingOutputConfig={
+                "KmsKeyId": self.published("kms/data/arn"),
+                "Outputs": [
+                    {
+                        "OutputName": "result",
+                        "S3Output": {
+                            "S3Uri": output,
+                            "LocalPath": f"{_PROCESSING}/output",
+                            "S3UploadMode": "EndOfJob",
+                        },
+                    }
+                ],
+            },
+            ProcessingResources={
+                "ClusterConfig": {
+                    "InstanceCount": 1,
+                    "InstanceType": ANALYZER_TYPE,
+                    "VolumeSizeInGB": 20,
+                    "VolumeKmsKeyId": self.published("kms/storage/arn"),
+                }
+            },
+            NetworkConfig={
+                "EnableNetworkIsolation": isolated,
+                "EnableInterContainerTrafficEncryption": True,
+                "VpcConfig": self._network(),
+            },
+            StoppingCondition={"MaxRuntimeInSeconds": 1800},
+        )
+        job = _waited(
+            lambda: self.sagemaker.describe_processing_job(ProcessingJobName=name),
+            "ProcessingJobStatus",
+            ("Completed", "Failed", "Stopped"),
+        )
+        if job["ProcessingJobStatus"] != "Completed":
+            told = (job.get("FailureReason"), job.get("ExitMessage"))
+            raise LabError(f"{name}: {': '.join(filter(None, told))}")
 
     def _network(self) -> dict[str, list[str]]:
         return {

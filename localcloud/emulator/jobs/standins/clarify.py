@@ -396,14 +396,18 @@ def explain(config: Mapping[str, Any], rows: Sequence[Sequence[str]], answer: in
     return {"explanations": {"kernel_shap": {label: told}}}
 
 
-def _lined(text: str) -> str:
+def _record(config: Mapping[str, Any], name: str, text: str) -> str:
+    """A text as the model is asked about it: a line of CSV, or a value of JSON by a template."""
+    template = config["predictor"].get("record_template")
+    if template:
+        return str(template).replace(f'"${{{name}}}"', json.dumps(text))
     line = io.StringIO()
     csv.writer(line, lineterminator="").writerow([text])
     return line.getvalue()
 
 
 def explain_texts(
-    config: Mapping[str, Any], rows: Sequence[Sequence[str]], answer: int
+    config: Mapping[str, Any], rows: Sequence[Sequence[str]], answer: int | str
 ) -> tuple[Json, list[Json]]:
     """As :func:`explain`, of texts: each part is kept, or the baseline's text takes its place.
 
@@ -411,7 +415,7 @@ def explain_texts(
         config: The configuration, with ``text_config``; a part that is left out becomes the text of
             ``baseline``, or nothing.
         rows: The texts.
-        answer: Place of the number in the model's answers.
+        answer: Place of the number in the model's answers, or JMESPath of all in an answer of JSON.
 
     Returns:
         The attributions of whole texts in ``analysis.json``'s form, and those of each text's parts
@@ -439,7 +443,8 @@ def explain_texts(
 
                 def predict(asked: Any, text: str = text, parts: Any = parts) -> Any:
                     made = [
-                        _lined(_replaced(text, parts, kept, str(other))) for kept in asked.tolist()
+                        _record(config, headers[0], _replaced(text, parts, kept, str(other)))
+                        for kept in asked.tolist()
                     ]
                     return np.array(model.ask(made))
 
@@ -662,9 +667,9 @@ def once(config: Json, rows: Sequence[Sequence[str]]) -> tuple[Json, list[Json]]
         return analyze(config, columns(config, rows)), []
     if set(config["methods"]) & set(_STAGES):
         raise UserError("The stand-in explains in a job of its own, without methods of bias.")
-    answer, shap = int(config["predictor"].get("label", 0)), config["methods"]["shap"]
+    answer, shap = config["predictor"].get("label", 0), config["methods"]["shap"]
     if "text_config" not in shap:
-        return {"version": "1.0", **explain(config, rows, answer)}, []
+        return {"version": "1.0", **explain(config, rows, int(answer))}, []
     told, lines = explain_texts(config, rows, answer)
     return {"version": "1.0", **told}, lines if shap.get("save_local_shap_values") else []
 

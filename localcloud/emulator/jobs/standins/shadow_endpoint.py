@@ -11,6 +11,7 @@ import contextlib
 import datetime as dt
 import hashlib
 import hmac
+import importlib
 import json
 import os
 import time
@@ -24,6 +25,7 @@ from urllib.parse import quote, urlsplit
 _BYTES = 5 * 1024**2
 """Of one request; an endpoint takes 6 MB."""
 _SECONDS = 600.0
+_CSV, _JSON = "text/csv", "application/json"
 
 
 class AskError(Exception):
@@ -114,57 +116,76 @@ def _call(operation: str, **params: Any) -> Any:
 
 
 class Model:
-    """A model that answers CSV with CSV, one line each.
+    """A model that answers CSV with CSV, one line each, or JSON with JSON.
 
     Args:
         endpoint: The endpoint's name.
-        column: Place of the number in an answer's line.
+        predictor: As :func:`shadow` takes it.
+        place: Of the number in an answer's line, or of all numbers in an answer as JMESPath.
     """
 
-    def __init__(self, endpoint: str, column: int) -> None:
-        self._endpoint, self._column = endpoint, column
+    def __init__(self, endpoint: str, predictor: Mapping[str, Any], place: int | str) -> None:
+        self._endpoint, self._place = endpoint, place
+        self._kind = str(predictor.get("content_type", _CSV))
+        self._template = str(predictor.get("content_template", ""))
+        if {self._kind, predictor.get("accept_type", self._kind)} not in ({_CSV}, {_JSON}):
+            raise AskError(f"content_type and accept_type are both {_CSV} or both {_JSON} here")
+        if self._kind == _JSON and not ("$records" in self._template and isinstance(place, str)):
+            raise AskError("JSON needs content_template with $records, and a label by JMESPath")
+        if self._kind == _CSV and not isinstance(place, int):
+            raise AskError(f"the label {place} is no place in a line of CSV")
 
-    def ask(self, lines: list[str]) -> list[float]:
-        """Its answers, in several requests where they are long.
+    def ask(self, records: list[str]) -> list[float]:
+        """Its answers to lines or to values of JSON, in several requests where they are long.
 
         Raises:
             AskError: It does not answer as said.
         """
         told: list[float] = []
-        while lines[len(told) :]:
+        while records[len(told) :]:
             size, taken = 0, len(told)
-            while taken < len(lines) and (size := size + len(lines[taken]) + 1) < _BYTES:
+            while taken < len(records) and (size := size + len(records[taken]) + 1) < _BYTES:
                 taken += 1
-            told += self._answers(lines[len(told) : max(taken, len(told) + 1)])
+            told += self._answers(records[len(told) : max(taken, len(told) + 1)])
         return told
 
-    def _answers(self, lines: list[str]) -> list[float]:
+    def _answers(self, records: list[str]) -> list[float]:
+        body = "\n".join(records)
+        if self._kind == _JSON:
+            body = self._template.replace("$records", f"[{', '.join(records)}]")
         answer = _post(
             f"/endpoints/{self._endpoint}/invocations",
-            {"Content-Type": "text/csv", "Accept": "text/csv"},
-            "\n".join(lines).encode(),
+            {"Content-Type": self._kind, "Accept": self._kind},
+            body.encode(),
         ).decode("utf-8", "replace")
+        try:
+            told = self._numbers(answer, len(records))
+        except (ValueError, IndexError, TypeError) as error:
+            raise AskError(f"the model's answer is no number a record: {answer[:200]!r}") from error
+        if len(told) != len(records):
+            raise AskError(f"the model gave {len(told)} answers to {len(records)} rows")
+        return told
+
+    def _numbers(self, answer: str, asked: int) -> list[float]:
+        if isinstance(self._place, str):
+            jmespath: Any = importlib.import_module("jmespath")
+            return [float(value) for value in jmespath.search(self._place, json.loads(answer))]
         rows = [row for row in answer.splitlines() if row]
         # Models that answer one number a record may put all of them into one line.
-        if len(rows) == 1 and len(lines) > 1:
+        if len(rows) == 1 and asked > 1:
             rows = rows[0].split(",")
-        try:
-            told = [float(row.split(",")[self._column]) for row in rows]
-        except (ValueError, IndexError) as error:
-            raise AskError(f"the model's answer is no number a line: {answer[:200]!r}") from error
-        if len(told) != len(lines):
-            raise AskError(f"the model gave {len(told)} answers to {len(lines)} rows")
-        return told
+        return [float(row.split(",")[self._place]) for row in rows]
 
 
 @contextlib.contextmanager
-def shadow(predictor: Mapping[str, Any], column: int) -> Generator[Model]:
+def shadow(predictor: Mapping[str, Any], place: int | str) -> Generator[Model]:
     """A model behind an endpoint that is gone afterwards.
 
     Args:
         predictor: ``predictor`` of the analysis configuration: ``model_name``, ``instance_type``,
-            ``initial_instance_count`` and ``endpoint_name_prefix``.
-        column: As :class:`Model` takes it.
+            ``initial_instance_count`` and ``endpoint_name_prefix``; ``content_type``,
+            ``accept_type`` and ``content_template`` where it is not CSV.
+        place: As :class:`Model` takes it.
 
     Raises:
         AskError: There is no such model, or it does not serve.
@@ -181,7 +202,7 @@ def shadow(predictor: Mapping[str, Any], column: int) -> Generator[Model]:
         _call("CreateEndpoint", EndpointName=name, EndpointConfigName=name)
         try:
             _wait(name)
-            yield Model(name, column)
+            yield Model(name, predictor, place)
         finally:
             _call("DeleteEndpoint", EndpointName=name)
     finally:
