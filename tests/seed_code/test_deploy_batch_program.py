@@ -47,7 +47,7 @@ QUALITY = BASE / "batch_steps" / "quality.py"
 NAMES = Names("acme", "preprod", REGION, TARGET)
 
 
-BROUGHT = {
+BROUGHT: dict[str, Any] = {
     **VERSION,
     "baselines": {
         name: f"s3://acme-governance-models/promoted/abalone/7/{name}.json"
