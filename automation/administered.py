@@ -92,7 +92,7 @@ class Vended(ABC, Generic[S]):
         make = self._program(spec)
         self._tell_of_budget(spec)
         if not held:
-            run = self._up(spec, lambda: pulumi.export("spec", spec.model_dump(mode="json")))
+            run = self._remember(spec)
             if not run.ok:
                 return run
         return self._up(spec, make)
@@ -194,6 +194,16 @@ class Vended(ABC, Generic[S]):
         return run_stack(
             stack, "up", progress=self.progress, lookups=self._settled_by(spec), **packs
         )
+
+    def _remember(self, spec: S) -> StackRun:
+        """Keeps what was asked for, before anything is made of it."""
+
+        def keep() -> None:
+            pulumi.export("spec", spec.model_dump(mode="json"))
+
+        # Without resources there is nothing for the policy pack to look at.
+        stack = self._stacks.open(spec.name, keep)
+        return run_stack(stack, "up", progress=self.progress, policy_packs=[])
 
     def _tags(self, spec: S) -> dict[str, str]:
         return {"owner": spec.owner, "cost-centre": spec.cost_centre}
