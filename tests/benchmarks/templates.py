@@ -76,7 +76,8 @@ class Kind:
 
     Attributes:
         prepare: Makes a project with its data, in an account and an empty folder.
-        steps: Environment that the steps run in here.
+        steps: Environment that the steps run in here; empty where they need other files of their
+            image, and nothing is run by hand.
     """
 
     prepare: Callable[[World, Path, str], TemplateProject]
@@ -88,7 +89,7 @@ TEMPLATES: Mapping[str, Kind] = {
     "xgboost-realtime": TABULAR,
     "xgboost-batch": TABULAR,
     "abalone-pipeline": TABULAR,
-    "byoc-realtime": Kind(_own_image),
+    "byoc-realtime": Kind(_own_image, ""),
     "sentiment": Kind(partial(_records, "reviews.csv")),
     "llm-finetune": Kind(_language, "genai"),
     "diffusion-finetune": Kind(_pictures, "genai"),
@@ -116,7 +117,9 @@ def by_hand(team: TemplateProject, environment: str, job: Mapping[str, Any]) -> 
         # As the local cloud's jobs have it: one core each.
         variables = {**os.environ, "OMP_NUM_THREADS": "1", **(job.get("Environment") or {})}
         started = time.monotonic()
-        subprocess.run(command, env=variables, check=True, capture_output=True)
+        done = subprocess.run(command, env=variables, check=False, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(done.stdout + done.stderr)
         return time.monotonic() - started
 
 
@@ -149,7 +152,7 @@ def measure(template: str, kind: Kind, folder: Path) -> None:
             told = f"{template:<18} {step['StepName']:<20} {took:5.1f} s"
             made = step.get("Metadata", {}).get("ProcessingJob")
             hand = None
-            if made:
+            if made and kind.steps:
                 name = made["Arn"].rpartition("/")[2]
                 job = sagemaker.describe_processing_job(ProcessingJobName=name)
                 hand = by_hand(team, kind.steps, job)
