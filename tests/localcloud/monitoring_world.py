@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from localcloud.emulator.jobs import standins
-from tests.localcloud.emulators import REGION
+from tests.localcloud.emulators import REGION, document
 from tests.localcloud.jobs_world import BUCKET, TRUST, XGBOOST, World, job_policy
 from tests.localcloud.kit import until
 
@@ -15,6 +17,13 @@ ANALYZER = f"468650794304.dkr.ecr.{REGION}.amazonaws.com/sagemaker-model-monitor
 CLARIFY = f"131013547314.dkr.ecr.{REGION}.amazonaws.com/sagemaker-clarify-processing:1.0"
 SCRIPTS = Path(str(standins.__file__)).parent
 ENDPOINT = "acme-preprod-numbers"
+SHADOW: Mapping[str, Any] = {
+    "Action": ["sagemaker:CreateEndpoint", "sagemaker:CreateEndpointConfig",
+               "sagemaker:DeleteEndpoint", "sagemaker:DeleteEndpointConfig",
+               "sagemaker:DescribeEndpoint", "sagemaker:InvokeEndpoint"],
+    "Resource": "*",
+}  # fmt: skip
+"""What Clarify does with the endpoint that it asks a model behind."""
 HOURLY = "cron(0 * ? * * *)"
 
 
@@ -57,6 +66,38 @@ def make_endpoint(jobs: World) -> str:
     )
     assert found["EndpointStatus"] == "InService", found
     return ENDPOINT
+
+
+def make_ways(jobs: World) -> None:
+    """Makes the VPC endpoints by which jobs of the VPC reach SageMaker's API and its endpoints."""
+    for service in ("sagemaker.api", "sagemaker.runtime"):
+        jobs.client("ec2").create_vpc_endpoint(
+            VpcId=jobs.vpc,
+            ServiceName=f"com.amazonaws.{REGION}.{service}",
+            VpcEndpointType="Interface",
+            PolicyDocument=document({"Action": "*", "Resource": "*", "Principal": "*"}),
+        )
+
+
+def ground_truth(labels: Mapping[str, float]) -> str:
+    """Labels in lines, by the ids of the inferences, as Model Monitor takes them."""
+    return "".join(
+        json.dumps(
+            {
+                "groundTruthData": {"data": str(right), "encoding": "CSV"},
+                "eventMetadata": {"eventId": key},
+                "eventVersion": "0",
+            }
+        )
+        + "\n"
+        for key, right in labels.items()
+    )
+
+
+def label(jobs: World, name: str, labels: Mapping[str, float]) -> None:
+    """Brings labels, of the present hour."""
+    hour = f"{dt.datetime.now(dt.UTC):%Y/%m/%d/%H}"
+    jobs.put(f"labels/{hour}/{name}.jsonl", ground_truth(labels))
 
 
 def captured(jobs: World) -> list[bytes]:

@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.localcloud.emulators import REGION, document
 from tests.localcloud.jobs_world import BUCKET, SKLEARN, TRUST, World, archive, job_policy, world
-from tests.localcloud.monitoring_world import CLARIFY
+from tests.localcloud.monitoring_world import CLARIFY, SHADOW, make_ways
 
 BIAS = 0.25
 WEIGHTS = {"good": 2.0, "bad": -3.0, "soup": 0.5, "UNK": 0.125, "!": 1.0}
@@ -41,25 +40,13 @@ def transform_fn(model, data, content_type, accept):
     answers = [{{"scores": {{"good": score}}}} for score in told]
     return json.dumps({{"predictions": answers}}), accept
 """
-SHADOW = {
-    "Action": ["sagemaker:CreateEndpoint", "sagemaker:CreateEndpointConfig",
-               "sagemaker:DeleteEndpoint", "sagemaker:DeleteEndpointConfig",
-               "sagemaker:DescribeEndpoint", "sagemaker:InvokeEndpoint"],
-    "Resource": "*",
-}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def jobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with world(tmp_path_factory.mktemp("texts")) as made:
-        for service in ("sagemaker.api", "sagemaker.runtime"):
-            made.client("ec2").create_vpc_endpoint(
-                VpcId=made.vpc,
-                ServiceName=f"com.amazonaws.{REGION}.{service}",
-                VpcEndpointType="Interface",
-                PolicyDocument=document({"Action": "*", "Resource": "*", "Principal": "*"}),
-            )
-        made.cloud.role("clarify", *job_policy(made.key), SHADOW, trust=TRUST)
+        make_ways(made)
+        made.cloud.role("clarify", *job_policy(made.key), dict(SHADOW), trust=TRUST)
         made.sagemaker.create_model(
             ModelName="words",
             ExecutionRoleArn=made.role,

@@ -17,7 +17,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from localcloud import environments
-from tests.localcloud.emulators import REGION, document
+from tests.localcloud.emulators import REGION
 from tests.localcloud.jobs_world import BUCKET, World, numbers, world
 from tests.localcloud.kit import until
 from tests.localcloud.monitoring_world import (
@@ -25,11 +25,14 @@ from tests.localcloud.monitoring_world import (
     CLARIFY,
     ENDPOINT,
     SCRIPTS,
+    SHADOW,
     captured,
     config,
     execute,
+    label,
     make_endpoint,
     make_role,
+    make_ways,
     report,
 )
 from tests.localcloud.retraining_hub import RetrainingHub
@@ -38,25 +41,13 @@ from tests.localcloud.retraining_hub import RetrainingHub
 @pytest.fixture(scope="module")
 def jobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with world(tmp_path_factory.mktemp("labels")) as made:
-        for service in ("sagemaker.api", "sagemaker.runtime"):
-            made.client("ec2").create_vpc_endpoint(
-                VpcId=made.vpc,
-                ServiceName=f"com.amazonaws.{REGION}.{service}",
-                VpcEndpointType="Interface",
-                PolicyDocument=document({"Action": "*", "Resource": "*", "Principal": "*"}),
-            )
+        make_ways(made)
         yield made
 
 
 @pytest.fixture(scope="module")
 def monitor(jobs: World) -> str:
-    shadow = {
-        "Action": ["sagemaker:CreateEndpoint", "sagemaker:CreateEndpointConfig",
-                   "sagemaker:DeleteEndpoint", "sagemaker:DeleteEndpointConfig",
-                   "sagemaker:DescribeEndpoint", "sagemaker:InvokeEndpoint"],
-        "Resource": "*",
-    }  # fmt: skip
-    return make_role(jobs, shadow)
+    return make_role(jobs, dict(SHADOW))
 
 
 @pytest.fixture(scope="module")
@@ -203,22 +194,6 @@ def ask(jobs: World, seed: int, count: int) -> Asked:
         asked.answers[key] = float(answer["Body"].read())
     until(lambda: captured(jobs), lambda found: len(found) == before + count)
     return asked
-
-
-def label(jobs: World, name: str, labels: dict[str, float]) -> None:
-    """Brings labels, of the present hour."""
-    lines = [
-        json.dumps(
-            {
-                "groundTruthData": {"data": str(right), "encoding": "CSV"},
-                "eventMetadata": {"eventId": key},
-                "eventVersion": "0",
-            }
-        )
-        for key, right in labels.items()
-    ]
-    hour = f"{dt.datetime.now(dt.UTC):%Y/%m/%d/%H}"
-    jobs.put(f"labels/{hour}/{name}.jsonl", "\n".join(lines) + "\n")
 
 
 def dimensions(jobs: World, kind: str, metric: str, schedule: str) -> dict[str, str]:

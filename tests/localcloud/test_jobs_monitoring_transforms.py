@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import datetime as dt
 import json
 import subprocess
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from botocore.exceptions import ClientError
 from localcloud import environments
 from tests.localcloud.jobs_world import BUCKET, XGBOOST, World, numbers, world
 from tests.localcloud.kit import until
-from tests.localcloud.monitoring_world import ANALYZER, config, execute, make_role, report
+from tests.localcloud.monitoring_world import ANALYZER, config, execute, label, make_role, report
 from tests.localcloud.retraining_hub import RetrainingHub
 
 SCHEDULE = "acme-preprod-files-quality"
@@ -142,22 +141,6 @@ def predict(jobs: World, name: str, seed: int, *, identified: bool = True) -> Pa
             if identified:
                 pairs[row[1]] = (float(right), float(row[0]))
     return pairs
-
-
-def label(jobs: World, name: str, labels: dict[str, float]) -> None:
-    """Brings labels, of the present hour."""
-    lines = [
-        json.dumps(
-            {
-                "groundTruthData": {"data": str(right), "encoding": "CSV"},
-                "eventMetadata": {"eventId": key},
-                "eventVersion": "0",
-            }
-        )
-        for key, right in labels.items()
-    ]
-    hour = f"{dt.datetime.now(dt.UTC):%Y/%m/%d/%H}"
-    jobs.put(f"labels/{hour}/{name}.jsonl", "\n".join(lines) + "\n")
 
 
 def measured(pairs: list[tuple[float, float]]) -> dict[str, float]:

@@ -19,6 +19,7 @@ from localcloud.emulator.callers import through_vpc_endpoint
 from tests.localcloud.emulators import HUB, Cloud, checkout, running
 from tests.localcloud.jobs_world import network
 from tests.localcloud.kit import until
+from tests.localcloud.monitoring_world import ground_truth
 from tests.seed_code.batch_account import make_bucket, make_roles
 from tests.seed_code.deploy_repository import render
 from tests.seed_code.test_deploy_engine import (
@@ -250,18 +251,8 @@ def test_what_was_predicted_on_is_compared_with_the_baseline_of_the_version(
 
 def bring(pipeline: Pipeline, name: str, labels: dict[str, float]) -> None:
     """Brings labels as the team does: by the project's deploy role, of the present hour."""
-    lines = [
-        json.dumps(
-            {
-                "groundTruthData": {"data": str(right), "encoding": "CSV"},
-                "eventMetadata": {"eventId": key},
-                "eventVersion": "0",
-            }
-        )
-        for key, right in labels.items()
-    ]
     hour = f"{datetime.now(UTC):%Y/%m/%d/%H}"
-    put(pipeline, f"ground-truth/acme-preprod-abalone/{hour}/{name}.jsonl", "\n".join(lines))
+    put(pipeline, f"ground-truth/acme-preprod-abalone/{hour}/{name}.jsonl", ground_truth(labels))
 
 
 def test_predictions_are_compared_with_labels_and_worse_ones_ring(pipeline: Pipeline) -> None:
