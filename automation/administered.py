@@ -197,12 +197,8 @@ class Vended(ABC, Generic[S]):
 
     def _remember(self, spec: S) -> StackRun:
         """Keeps what was asked for, before anything is made of it."""
-
-        def keep() -> None:
-            pulumi.export("spec", spec.model_dump(mode="json"))
-
         # Without resources there is nothing for the policy pack to look at.
-        stack = self._stacks.open(spec.name, keep)
+        stack = self._stacks.open(spec.name, vended.asked_for(spec))
         return run_stack(stack, "up", progress=self.progress, policy_packs=[])
 
     def _tags(self, spec: S) -> dict[str, str]:

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
+import pulumi
 import pulumi_aws as aws
 import yaml
 from pulumi import automation as auto
 from pulumi.automation import CommandError, StackNotFoundError
+from pydantic import BaseModel
 
 from automation import bootstrap, policies, stacks
 from automation.projects.spec import SpecError
@@ -136,6 +138,11 @@ class Stacks:
 
 def nothing() -> None:
     """The program of a stack that is only looked at, or removed."""
+
+
+def asked_for(spec: BaseModel) -> Callable[[], None]:
+    """The program of a stack that holds what was asked for, and nothing yet that is made of it."""
+    return lambda: pulumi.export("spec", spec.model_dump(mode="json"))
 
 
 class Packs(TypedDict):

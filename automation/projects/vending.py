@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import boto3
-import pulumi
 from botocore.exceptions import ClientError
 from pulumi import automation as auto
 
@@ -265,12 +264,7 @@ class Vending:
 
     def _note(self, work: _Work) -> None:
         """Keeps what was asked for before anything is made."""
-        spec = work.spec
-
-        def note() -> None:
-            pulumi.export("spec", spec.model_dump(mode="json"))
-
-        stack = self._stack(spec.name, note)
+        stack = self._stack(work.spec.name, vended.asked_for(work.spec))
         work.run = run_stack(stack, "up", progress=self.progress, policy_packs=[])
 
     def _make(self, work: _Work) -> None:
