@@ -10,7 +10,7 @@ from pathlib import Path
 
 from localcloud.engine.build import build_engine, built_engine
 from localcloud.engine.official import find_official
-from localcloud.engine.shims import write_language_host, write_providers
+from localcloud.engine.shims import without_logs, write_language_host, write_providers
 from localcloud.paths import CHECKOUT, Paths
 
 
@@ -60,6 +60,7 @@ def ensure_engine(
         write_language_host(folder, python, paths)
         _point(paths, folder / "pulumi")
     write_providers(python, paths)
+    without_logs(paths)
     return Engine(paths.current_engine / "pulumi", official=official is not None)
 
 

@@ -29,12 +29,15 @@ from typing import IO, Any
 
 import grpc
 from google.protobuf import empty_pb2, json_format
-from pulumi.runtime.proto import language_pb2, language_pb2_grpc, plugin_pb2
-from pulumi.runtime.proto.codegen import hcl_pb2
 
+from localcloud import stubs
 from localcloud.engine.build import VERSION
 from localcloud.engine.parent import end_with_the_cli, interrupt_this_process
 from localcloud.engine.programs import Children, Interpreter, InterpreterError, interpreter
+
+with stubs.without_sdk():
+    from pulumi.runtime.proto import language_pb2, language_pb2_grpc, plugin_pb2
+    from pulumi.runtime.proto.codegen import hcl_pb2
 
 _ALREADY_REPORTED = 32
 """Exit code by which the SDK's program runner says that it has shown the error itself."""
@@ -57,6 +60,7 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
     def __init__(self, engine_folder: Path, engine_address: str, children: Children) -> None:
         self._runner = engine_folder / "pulumi-language-python-exec"
         self._generator = engine_folder / "pulumi-python-generate"
+        self._kept = engine_folder / "interpreters"
         self._engine_address = engine_address
         self._children = children
 
@@ -268,7 +272,7 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         self, info: language_pb2.ProgramInfo, context: grpc.ServicerContext
     ) -> dict[str, Any]:
         try:
-            return self._interpreter(info, context).probe()
+            return self._interpreter(info, context).probe(self._kept)
         except InterpreterError as error:
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
             raise

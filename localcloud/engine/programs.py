@@ -10,6 +10,7 @@ and the host alone decides when they end.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -42,7 +43,9 @@ for dist in importlib.metadata.distributions():
             plugins.append(json.loads(pathlib.Path(dist.locate_file(file)).read_text()))
 for name, entry in found.items():
     entry["direct"] = name not in needed
+folders = [pathlib.Path(entry or ".") for entry in sys.path]
 print(json.dumps({
+    "folders": {str(folder): folder.stat().st_mtime_ns for folder in folders if folder.is_dir()},
     "version": ".".join(map(str, sys.version_info[:3])),
     "distributions": sorted(found.values(), key=lambda entry: entry["name"].lower()),
     "plugins": plugins,
@@ -80,21 +83,43 @@ class Interpreter:
             env.pop("PYTHONHOME", None)
         return env
 
-    def probe(self) -> dict[str, Any]:
+    def probe(self, kept: Path) -> dict[str, Any]:
         """Ask for the Python version, its distributions, and the plugins that these name.
+
+        Args:
+            kept: Folder for what was answered. It holds for as long as nothing was installed in,
+                or removed from, the folders that the interpreter imports from.
 
         Returns:
             `version`; `distributions`, each with name, version and whether nothing else needs it
-            (`direct`); `plugins`, the contents of every pulumi-plugin.json.
+            (`direct`); `plugins`, the contents of every pulumi-plugin.json; `folders`, those that
+            it imports from with the time of their last change.
 
         Raises:
             InterpreterError: It does not run.
         """
-        answer = subprocess.run(
-            [str(self.python), "-I", "-c", _PROBE], capture_output=True, text=True, check=False
-        )
+        asked = hashlib.sha256(f"{self.python}\n{_PROBE}".encode()).hexdigest()[:16]
+        file = kept / f"{asked}.json"
+        with contextlib.suppress(OSError, ValueError):
+            answered = json.loads(file.read_text(encoding="utf-8"))
+            if all(
+                Path(folder).stat().st_mtime_ns == changed
+                for folder, changed in answered["folders"].items()
+            ):
+                return answered
+        try:
+            answer = subprocess.run(
+                [str(self.python), "-I", "-c", _PROBE], capture_output=True, text=True, check=False
+            )
+        except OSError as error:
+            raise InterpreterError(f"{self.python} does not work: {error}") from None
         if answer.returncode != 0:
             raise InterpreterError(f"{self.python} does not work: {answer.stderr.strip()}")
+        kept.mkdir(exist_ok=True)
+        # Moved into place whole, as another command may be reading it at this moment.
+        aside = file.with_name(f".{file.name}.{os.getpid()}.{threading.get_ident()}")
+        aside.write_text(answer.stdout, encoding="utf-8")
+        aside.replace(file)
         return json.loads(answer.stdout)
 
 

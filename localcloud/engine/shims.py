@@ -46,6 +46,17 @@ def write_providers(python: Path, paths: Paths) -> None:
         _write(folder / f"pulumi-resource-{name}", _launcher(python, module, paths))
 
 
+def without_logs(paths: Paths) -> None:
+    """Have the CLI keep no log of each command below the local PULUMI_HOME.
+
+    Nothing reads them here, and compressing and encrypting them is up to a tenth of what a command
+    costs. No setting turns them off, but a file in the folder's place does; a folder that is there
+    already stays.
+    """
+    if not (logs := paths.pulumi_home / "logs").exists():
+        logs.touch()
+
+
 def _launcher(python: Path, module: str, paths: Paths, *arguments: str) -> str:
     # The checkout is put on the module search path of this one process: a PYTHONPATH would reach
     # the user's program too, and the working directory (-P) is that program, not this package.

@@ -20,11 +20,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, get_args, get_origin
 
-# The SDK offers a type's properties nowhere else.
-from pulumi import _types as pulumi_types  # pyright: ignore[reportPrivateUsage]
-from pulumi.runtime.rpc import UNKNOWN
-
 from localcloud.paths import CHECKOUT
+
+UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+"""How the engine sends a value that is not known yet, as `pulumi.runtime.rpc.UNKNOWN`."""
 
 _IMPORTING = threading.Lock()
 """`pulumi_aws` loads its modules when they are first looked into, which two threads must not do."""
@@ -121,19 +120,25 @@ def keep(tokens: Iterable[str]) -> None:
     aside.replace(file)
 
 
+@functools.cache
+def _sdk() -> Any:
+    # The SDK offers a type's properties nowhere else. Kept schemas do without importing it.
+    return importlib.import_module("pulumi._types")
+
+
 def _schema(loaded: ModuleType, name: str) -> Schema:
     # Where a nested type has taken the usual name, the resource's own is "…InitArgs".
     arguments = getattr(loaded, f"{name}InitArgs", None) or getattr(loaded, f"{name}Args")
     annotations = arguments.__init__.__annotations__
-    names = pulumi_types.input_type_py_to_pulumi_names(arguments)
+    names = _sdk().input_type_py_to_pulumi_names(arguments)
     return Schema(
-        inputs=_kinds(pulumi_types.input_type_types(arguments), ()),
+        inputs=_kinds(_sdk().input_type_types(arguments), ()),
         required=frozenset(
             camel
             for python, camel in names.items()
             if type(None) not in get_args(annotations[python])
         ),
-        outputs=_kinds(pulumi_types.resource_types(getattr(loaded, name)), ()),
+        outputs=_kinds(_sdk().resource_types(getattr(loaded, name)), ()),
     )
 
 
@@ -146,13 +151,13 @@ def _kind(found: Any, above: tuple[type, ...]) -> Kind:
     # A type that holds itself is not followed any further.
     inside = None
     if arguments is not None and arguments not in above:
-        inside = _kinds(pulumi_types.input_type_types(arguments), (*above, arguments))
+        inside = _kinds(_sdk().input_type_types(arguments), (*above, arguments))
     return Kind(get_origin(found) in (Sequence, list), inside)
 
 
 def _nested(kind: Any) -> Any:
     """The ``…Args`` class inside a type, through sequences and unions; None for plain values."""
-    if isinstance(kind, type) and pulumi_types.is_input_type(kind):
+    if isinstance(kind, type) and _sdk().is_input_type(kind):
         return kind
     if get_origin(kind) in (typing.Union, Sequence, list):
         for part in get_args(kind):

@@ -12,22 +12,24 @@ from collections.abc import Mapping
 from concurrent import futures
 from typing import Any, cast
 
-import boto3
 import grpc
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.session import Session as BotocoreSession
 from botocore.session import get_session
 from google.protobuf import empty_pb2, struct_pb2
 from google.protobuf.json_format import MessageToDict
-from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
-from localcloud import ended
+from localcloud import ended, stubs
 from localcloud.emulator import daemon
 from localcloud.emulator.callers import without_host_prefix
 from localcloud.environment import INSTANCE, NotLocalError, ensure_calls_stay
 from localcloud.provider import crud, invokes, schema, shapes, table
 from localcloud.provider.package_schema import package_schema
 from localcloud.provider.table import Props, Row, Scope
+
+with stubs.without_sdk():
+    from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
 VERSION = "7.51.1"
 """Version of ``pulumi_aws`` whose types are served."""
@@ -100,11 +102,12 @@ def _instance_at(endpoint: str) -> str | None:
         return None
 
 
-def _boto_session(*credentials: str) -> boto3.Session:
-    core = get_session()
+def _botocore_session() -> BotocoreSession:
+    # Not boto3's: importing what that adds for S3 is a third of the provider's start.
+    session = get_session()
     # The service models are large: the inputs are checked by the same ones.
-    core.register_component("data_loader", shapes.loader())
-    return boto3.Session(*credentials, botocore_session=core)
+    session.register_component("data_loader", shapes.loader())
+    return session
 
 
 class Session:
@@ -117,7 +120,7 @@ class Session:
             raise Refused("The provider has no region: set region on aws.Provider.")
         self._clients: dict[tuple[str, str], Any] = {}
         self._lock = threading.Lock()
-        self._session = _boto_session()
+        self._session = _botocore_session()
         for role in arguments.get("assumeRoles") or []:
             self._session = self._assume(role)
             self._clients.clear()
@@ -133,7 +136,7 @@ class Session:
                 f"allowed: {', '.join(allowed)}."
             )
 
-    def _assume(self, role: Props) -> boto3.Session:
+    def _assume(self, role: Props) -> BotocoreSession:
         params = {
             "RoleArn": role["roleArn"],
             "RoleSessionName": role.get("sessionName") or "pulumi",
@@ -147,9 +150,11 @@ class Session:
                 f"The role {role['roleArn']} cannot be assumed: {error}. "
                 "Has `python -m automation bootstrap` been run?"
             ) from None
-        return _boto_session(
+        session = _botocore_session()
+        session.set_credentials(
             answer["AccessKeyId"], answer["SecretAccessKey"], answer["SessionToken"]
         )
+        return session
 
     def client(self, service: str, region: str = "") -> Any:
         """A cached client of a service."""
@@ -157,7 +162,7 @@ class Session:
         with self._lock:
             if key not in self._clients:
                 self._clients[key] = without_host_prefix(
-                    self._session.client(
+                    self._session.create_client(
                         service,
                         region_name=key[1],
                         endpoint_url=self.endpoint,

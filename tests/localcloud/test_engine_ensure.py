@@ -7,7 +7,9 @@ import os
 import shutil
 import stat
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from venv import EnvBuilder
 
 import pytest
 
@@ -276,6 +278,28 @@ def test_the_interpreter_follows_the_runtime_options(tmp_path: Path) -> None:
         interpreter(tmp_path, {"virtualenv": "missing"}, {})
     with pytest.raises(InterpreterError, match="poetry"):
         interpreter(tmp_path, {"toolchain": "poetry"}, {})
+
+
+def test_an_interpreter_is_asked_again_when_something_was_installed(tmp_path: Path) -> None:
+    venv, kept = tmp_path / "env", tmp_path / "kept"
+    EnvBuilder(with_pip=False).create(venv)
+    chosen = interpreter(tmp_path, {"virtualenv": "env"}, {})
+    first = chosen.probe(kept)
+    assert first["distributions"] == []
+
+    # Nothing that runs the interpreter would work now: the answer is the one that was kept.
+    away = chosen.python.rename(tmp_path / "python")
+    assert chosen.probe(kept) == first
+    away.rename(chosen.python)
+
+    added = next(venv.glob("lib/python*/site-packages")) / "example-1.2.dist-info"
+    added.mkdir()
+    (added / "METADATA").write_text("Metadata-Version: 2.1\nName: example\nVersion: 1.2\n")
+    again = chosen.probe(kept)["distributions"]
+    assert again == [{"name": "example", "version": "1.2", "direct": True}]
+
+    with pytest.raises(InterpreterError, match="does not work"):
+        replace(chosen, python=tmp_path / "gone").probe(kept)
 
 
 def test_the_marker_names_the_version(paths: Paths, bare: dict[str, str], tmp_path: Path) -> None:
