@@ -27,7 +27,8 @@ demo: $(INSTALLED) ## After make up: bring a model from a new project to a predi
 down: $(INSTALLED) ## End the local cloud
 	$(RUN) -m localcloud down
 
-test: engine lint ## Check format, lint rules and types, and run all tests
+test: $(INSTALLED) ## Check format, lint rules and types, and run all tests
+	$(MAKE) --no-print-directory -j 2 engine lint
 	$(RUN) -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 # Some gigabytes of packages, which nothing else needs: not a part of make test.
