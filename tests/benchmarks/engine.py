@@ -2,7 +2,8 @@
 
 Each floor is a bare Pulumi program with as many resources. The engine's floor has resources that do
 nothing (components, so without any provider at all); the provider's floor has SSM parameters, the
-simplest resource that the same provider makes with one call. dev grows by more model package
+simplest resource that the same provider makes with one call, through as many provider processes as
+the stack has (one for each account that it makes something in). dev grows by more model package
 groups. Times are wall-clock seconds, memory is the largest process in MiB; only the ratios
 of one run mean anything.
 """
@@ -30,10 +31,12 @@ class Trivial(pulumi.ComponentResource):
 for index in range({count}):
     Trivial(f"trivial-{{index}}")
 """,
-    "provider": """import pulumi_aws as aws
-for index in range({count}):
+    "provider": """import pulumi, pulumi_aws as aws
+ways = [pulumi.ResourceOptions(provider=aws.Provider(f"way-{{way}}")) for way in range({providers})]
+for index in range({count} - {providers}):
     name = f"/bench/{stack}/{count}/{{index}}"
-    aws.ssm.Parameter(f"trivial-{{index}}", name=name, type="String", value="x")
+    way = ways[index % {providers}]
+    aws.ssm.Parameter(f"trivial-{{index}}", name=name, type="String", value="x", opts=way)
 """,
 }
 
@@ -70,20 +73,25 @@ def both(platform: Platform, folder: Path, stack: str) -> tuple[Measured, Measur
     return preview, update
 
 
-def resources(platform: Platform, folder: Path, stack: str) -> int:
-    """How many resources the stack holds."""
+def resources(platform: Platform, folder: Path, stack: str) -> tuple[int, int]:
+    """How many resources the stack holds, and how many of them are providers of AWS."""
     exported = platform.run(
         "pulumi", "stack", "export", "-s", stack, "--cwd", str(folder), "--non-interactive"
     )
-    return len(json.loads(exported.stdout)["deployment"]["resources"])
+    held = json.loads(exported.stdout)["deployment"]["resources"]
+    return len(held), sum(one["type"] == "pulumi:providers:aws" for one in held)
 
 
-def bare(platform: Platform, parent: Path, floor: str, count: int) -> tuple[Measured, Measured]:
-    """A floor for a number of resources."""
+def bare(
+    platform: Platform, parent: Path, floor: str, count: int, providers: int
+) -> tuple[Measured, Measured]:
+    """A floor for a number of resources, and of providers among them."""
     folder = parent / f"{floor}-{count}"
     folder.mkdir()
     (folder / "Pulumi.yaml").write_text(f"name: {parent.name}-{floor}{count}\nruntime: python\n")
-    (folder / "__main__.py").write_text(_FLOORS[floor].format(count=count, stack=parent.name))
+    (folder / "__main__.py").write_text(
+        _FLOORS[floor].format(count=count, providers=providers, stack=parent.name)
+    )
     platform.run("pulumi", "stack", "init", "bench", "--cwd", str(folder), "--non-interactive")
     return both(platform, folder, "bench")
 
@@ -115,10 +123,10 @@ def compare(platform: Platform, folder: Path, stack: str, size: int) -> None:
     """Make a stack, then both floors with as many resources, and print the ratios."""
     platform.run("pulumi", "stack", "init", stack, "--non-interactive")
     made = both(platform, platform.root, stack)
-    count = resources(platform, platform.root, stack)
+    count, providers = resources(platform, platform.root, stack)
     parent = folder / stack
     parent.mkdir()
-    floors = {name: bare(platform, parent, name, count) for name in _FLOORS}
+    floors = {name: bare(platform, parent, name, count, providers) for name in _FLOORS}
     for index, verb in enumerate(("preview", "up")):
         ours = made[index]
         told = [f"{stack:<10} {size:>3}x {count:>5} resources {verb:<8}{_shown(ours)}"]
