@@ -273,5 +273,9 @@ require (
 
 replace github.com/atotto/clipboard => github.com/tgummerer/clipboard v0.0.0-20241001131231-d02d263e614e
 
-// Read by `pulumi api` alone, and a fifth of the build: see its package comment.
-replace github.com/pb33f/libopenapi => ./libopenapi
+// What these are needed for, and why not here, is in their package comments.
+replace (
+	github.com/ccojocar/zxcvbn-go => ./zxcvbn/ccojocar
+	github.com/nbutton23/zxcvbn-go => ./zxcvbn/nbutton23
+	github.com/pb33f/libopenapi => ./libopenapi
+)
