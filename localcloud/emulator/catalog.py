@@ -17,10 +17,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from localcloud.emulator import acting
 from localcloud.emulator.compute import Compute, ComputeError, Task
 from localcloud.emulator.extension import ApiError, Caller, Context, Params
 from localcloud.emulator.identity import Principal, Session
@@ -369,18 +368,12 @@ class Launches:
         region = str(made["detail"]["Arn"]).split(":")[3]
         if order.role_arn:
             given = self._compute.environment(self.task(made, order.role_arn))
-            names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
-            keys = tuple(given[name] for name in names)
+            keys = tuple(given[name] for name in acting.CREDENTIALS)
         elif order.session:
             keys = (order.session.access_key, order.session.secret, order.session.token)
         else:
             raise ComputeError("Nobody is there to act for.")
-        session: Any = boto3.Session(*keys, region_name=region)
-        return session.client(
-            "cloudformation",
-            endpoint_url=self._compute.endpoint,
-            config=Config(retries={"total_max_attempts": 3, "mode": "standard"}),
-        )
+        return acting.client("cloudformation", keys, region=region, endpoint=self._compute.endpoint)
 
 
 def _finish(made: dict[str, Any], record: dict[str, Any], order: Order, told: str) -> None:

@@ -7,21 +7,21 @@ import threading
 from collections.abc import Callable
 from typing import Any, cast
 
-import boto3
 from botocore import xform_name
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
-from botocore.config import Config
 from botocore.exceptions import ClientError
 from moto.core.request import Request
 from urllib3.response import HTTPResponse
 
+from localcloud.emulator import acting
 from localcloud.emulator.callers import without_host_prefix
 from localcloud.emulator.extension import ApiError
 
 MOTO_ONLY = "localcloud.moto-only"
 """Key of the WSGI environment that marks a call of an extension that asks for moto's answer."""
 
-_INTERNAL_KEY = "LSIALOCALCLOUDITSELF"
+_KEYS = ("LSIALOCALCLOUDITSELF", "made-up", None)
+"""Nothing checks them."""
 
 
 class Internal:
@@ -38,22 +38,14 @@ class Internal:
         self._clients: dict[tuple[str, str, str], Any] = {}
         self._lock = threading.Lock()
         self._local = threading.local()
-        self._session = boto3.Session(
-            aws_access_key_id=_INTERNAL_KEY,
-            aws_secret_access_key="made-up",  # noqa: S106 -- nothing checks it
-            region_name="us-east-1",
-        )
 
     def client(self, service: str, account: str, region: str) -> Any:
         """A client of one service in one account and region."""
         with self._lock:
             key = (service, account, region)
             if key not in self._clients:
-                client = cast(Any, self._session).client(
-                    service,
-                    region_name=region,
-                    endpoint_url="http://127.0.0.1:9",
-                    config=Config(retries={"total_max_attempts": 1}),
+                client = acting.client(
+                    service, _KEYS, region=region, endpoint="http://127.0.0.1:9", attempts=1
                 )
 
                 def send(request: AWSPreparedRequest, **_: Any) -> AWSResponse:

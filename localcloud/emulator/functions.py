@@ -23,11 +23,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from localcloud.emulator import function_runtime, world
+from localcloud.emulator import acting, function_runtime, world
 from localcloud.emulator.compute import Compute, ComputeError, Task
 
 _log = logging.getLogger(__name__)
@@ -260,17 +258,7 @@ class Functions:
     def _role_client(self, service: str, function: Function) -> Any:
         """A client with the function role's rights, for what Lambda does in its name."""
         environment = self._compute.environment(function.task("lambda", inside=False))
-        session: Any = boto3.Session(
-            aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-            aws_session_token=environment["AWS_SESSION_TOKEN"],
-            region_name=function.region,
-        )
-        return session.client(
-            service,
-            endpoint_url=self._compute.endpoint,
-            config=Config(retries={"total_max_attempts": 2}),
-        )
+        return acting.client_of(service, environment)
 
     # Queues.
 

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import threading
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import Any
 
-import boto3
-import botocore.session
-from botocore.config import Config
-
+from localcloud.emulator import acting
 from localcloud.emulator.compute import Compute, Task
-
-_loading = threading.Lock()
-_loader: Any = None
 
 
 class RoleSession:
@@ -41,8 +36,7 @@ class RoleSession:
     @property
     def secrets(self) -> tuple[str, ...]:
         """What no log may show."""
-        names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
-        return tuple(self.environment[name] for name in names)
+        return tuple(self.environment[name] for name in acting.CREDENTIALS)
 
     def client(self, service: str, role_arn: str | None = None) -> Any:
         """A client as the role, or as another one that it assumes.
@@ -53,9 +47,7 @@ class RoleSession:
         with self._lock:
             key = (service, role_arn or "")
             if key not in self._clients:
-                given = self.environment
-                names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
-                keys = tuple(given[name] for name in names)
+                keys = self.secrets
                 if role_arn:
                     assumed = self._make("sts", keys).assume_role(
                         RoleArn=role_arn, RoleSessionName=self.task.session
@@ -65,23 +57,5 @@ class RoleSession:
                 self._clients[key] = self._make(service, keys)
             return self._clients[key]
 
-    def _make(self, service: str, keys: tuple[str, ...]) -> Any:
-        global _loader
-        # Sessions are not made for several threads, and reading the models anew takes long.
-        with _loading:
-            core = botocore.session.Session()
-            if _loader is None:
-                _loader = core.get_component("data_loader")
-            core.register_component("data_loader", _loader)
-            session = boto3.Session(botocore_session=core, region_name=self.task.region)
-            return cast(Any, session).client(
-                service,
-                aws_access_key_id=keys[0],
-                aws_secret_access_key=keys[1],
-                aws_session_token=keys[2],
-                endpoint_url=self._endpoint,
-                config=Config(
-                    retries={"total_max_attempts": 3, "mode": "standard"},
-                    s3={"addressing_style": "path"},
-                ),
-            )
+    def _make(self, service: str, keys: Sequence[str]) -> Any:
+        return acting.client(service, keys, region=self.task.region, endpoint=self._endpoint)

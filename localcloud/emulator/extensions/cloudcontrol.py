@@ -13,10 +13,9 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from localcloud.emulator import acting
 from localcloud.emulator.extension import ApiError, Context, Params, operation
 from localcloud.emulator.jobs.monitoring_jobs import KINDS
 from localcloud.emulator.jobs.place import now
@@ -51,17 +50,8 @@ def _kind(params: Params) -> str:
 def _sagemaker(ctx: Context) -> Any:
     host: Any = ctx.host
     forwarded = host.credentials.forwarded(ctx.caller)
-    session: Any = boto3.Session(
-        aws_access_key_id=forwarded.access_key,
-        aws_secret_access_key=forwarded.secret,
-        aws_session_token=forwarded.token,
-        region_name=ctx.region,
-    )
-    return session.client(
-        "sagemaker",
-        endpoint_url=ctx.host.endpoint,
-        config=Config(retries={"total_max_attempts": 1}),
-    )
+    keys = (forwarded.access_key, forwarded.secret, forwarded.token)
+    return acting.client("sagemaker", keys, region=ctx.region, endpoint=host.endpoint, attempts=1)
 
 
 def _progress(ctx: Context, params: Params, verb: str, work: Callable[[], str]) -> Params:

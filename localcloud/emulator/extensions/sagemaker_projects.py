@@ -20,11 +20,9 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from localcloud.emulator import stacks
+from localcloud.emulator import acting, stacks
 from localcloud.emulator.compute import Compute, ComputeError
 from localcloud.emulator.extension import ApiError, Caller, Context, Params, operation
 from localcloud.emulator.identity import Session
@@ -86,17 +84,8 @@ class _Acting:
 
     def client(self, service: str) -> Any:
         """A client with the caller's rights."""
-        session: Any = boto3.Session(
-            self._session.access_key,
-            self._session.secret,
-            self._session.token,
-            region_name=self.region,
-        )
-        return session.client(
-            service,
-            endpoint_url=self.compute.endpoint,
-            config=Config(retries={"total_max_attempts": 3, "mode": "standard"}),
-        )
+        keys = (self._session.access_key, self._session.secret, self._session.token)
+        return acting.client(service, keys, region=self.region, endpoint=self.compute.endpoint)
 
     def pause(self) -> None:
         """Waits a moment.

@@ -19,9 +19,10 @@ from typing import Any, cast
 
 from botocore.exceptions import ClientError
 
+from localcloud.emulator import acting
 from localcloud.emulator.compute import ComputeError, Task
 from localcloud.emulator.extension import ApiError, Params
-from localcloud.emulator.jobs import models, transfer
+from localcloud.emulator.jobs import models
 from localcloud.emulator.jobs.capture import Capture
 from localcloud.emulator.jobs.job import page, refuse, select, send_log
 from localcloud.emulator.jobs.metrics import Measurements
@@ -585,7 +586,7 @@ def check_alarms(place: Place, role_arn: str, arn: str, names: Sequence[str]) ->
         return
     try:
         environment = place.compute.environment(place.task(role_arn, "SageMaker", arn, []))
-        cloudwatch = transfer.client("cloudwatch", environment)
+        cloudwatch = acting.client_of("cloudwatch", environment)
         found = cloudwatch.describe_alarms(
             AlarmNames=list(names), AlarmTypes=["MetricAlarm", "CompositeAlarm"]
         )

@@ -14,9 +14,10 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from localcloud.emulator import acting
 from localcloud.emulator.compute import ComputeError, Task
 from localcloud.emulator.extension import ApiError, Context, Params
-from localcloud.emulator.jobs import own_images, transfer
+from localcloud.emulator.jobs import own_images
 from localcloud.emulator.jobs.containers import Container
 from localcloud.emulator.jobs.images import UnknownImageError, find
 from localcloud.emulator.jobs.place import Place, now
@@ -227,7 +228,7 @@ def send_log(place: Place, task: Task, group: str, stream: str, text: str) -> No
     except ComputeError as error:
         _log.info("No log in %s: %s", group, error)
         return
-    logs = transfer.client("logs", environment)
+    logs = acting.client_of("logs", environment)
     stamp = int(time.time() * 1000)
     lines = [line for line in text.splitlines() if line]
     try:

@@ -22,7 +22,7 @@ from typing import Any, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from localcloud.emulator.jobs import transfer
+from localcloud.emulator import acting
 
 MANIFESTS = (
     "application/vnd.oci.image.manifest.v1+json",
@@ -113,7 +113,7 @@ def pull(reference: Reference, environment: Mapping[str, str], folder: Path) -> 
     Raises:
         PullError: The role may not pull it, it does not exist, or it cannot be run here.
     """
-    ecr = transfer.client("ecr", {**environment, "AWS_REGION": reference.region})
+    ecr = acting.client_of("ecr", {**environment, "AWS_REGION": reference.region})
     where = {"registryId": reference.account, "repositoryName": reference.repository}
     try:
         ecr.get_authorization_token()

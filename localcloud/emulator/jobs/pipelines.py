@@ -22,8 +22,9 @@ from typing import Any, cast
 from botocore import xform_name
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
+from localcloud.emulator import acting
 from localcloud.emulator.extension import ApiError, Context, Params
-from localcloud.emulator.jobs import definition, transfer
+from localcloud.emulator.jobs import definition
 from localcloud.emulator.jobs.definition import Definition, DefinitionError, Resolver, Step
 from localcloud.emulator.jobs.job import page, refuse, select
 from localcloud.emulator.jobs.metrics import PIPELINES, Measurements
@@ -462,7 +463,7 @@ class Execution:
             return
         self._trial = str(config.get("TrialName") or self.id)
         names = {"ExperimentName": str(config["ExperimentName"]), "TrialName": self._trial}
-        client = transfer.client("sagemaker", self._environment)
+        client = acting.client_of("sagemaker", self._environment)
         _unless_there(client.create_experiment, ExperimentName=names["ExperimentName"])
         _unless_there(client.create_trial, **names)
 
@@ -472,7 +473,7 @@ class Execution:
             return
         kind, _, job = arn.rpartition(":")[2].partition("/")
         name = f"{job}-aws-{kind}"
-        client = transfer.client("sagemaker", self._environment)
+        client = acting.client_of("sagemaker", self._environment)
         _unless_there(
             client.create_trial_component,
             TrialComponentName=name,
@@ -530,7 +531,7 @@ class Execution:
     def _lambda(self, run: StepRun, resolver: Resolver) -> None:
         function = str(resolver.resolve(run.step.given["FunctionArn"]))
         payload = json.dumps(resolver.resolve(dict(run.step.arguments))).encode()
-        client = transfer.client("lambda", self._environment)
+        client = acting.client_of("lambda", self._environment)
         try:
             answer = client.invoke(FunctionName=function, Payload=payload)
         except (BotoCoreError, ClientError) as error:
@@ -568,7 +569,7 @@ class Execution:
         elif made.job or step.type == "Model":
             mark = {"Key": "sagemaker:pipeline-execution-arn", "Value": self.arn}
             arguments["Tags"] = [*(arguments.get("Tags") or []), mark]
-        client = transfer.client("sagemaker", self._environment)
+        client = acting.client_of("sagemaker", self._environment)
         answer = self._tried(run, lambda: getattr(client, xform_name(operation))(**arguments))
         key = arguments[made.name] if made.name else answer["ModelPackageArn"]
         arn = next(value for name, value in answer.items() if name.endswith("Arn"))

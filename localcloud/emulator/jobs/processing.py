@@ -10,9 +10,10 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from localcloud.emulator import acting
 from localcloud.emulator.compute import ComputeError
 from localcloud.emulator.extension import Context, Params
-from localcloud.emulator.jobs import standins, transfer
+from localcloud.emulator.jobs import standins
 from localcloud.emulator.jobs.containers import ML, Container
 from localcloud.emulator.jobs.images import PROGRAMS
 from localcloud.emulator.jobs.job import PROCESSING, Job, JobError, refuse, submit
@@ -124,7 +125,7 @@ def _measure(job: Job, container: Container) -> None:
     try:
         # From SageMaker's own network, as logs.
         task = dataclasses.replace(job.task, subnet_ids=())
-        cloudwatch = transfer.client("cloudwatch", job.place.compute.environment(task))
+        cloudwatch = acting.client_of("cloudwatch", job.place.compute.environment(task))
         for first in range(0, len(lines), _METRICS):
             cloudwatch.put_metric_data(
                 Namespace=namespace, MetricData=lines[first : first + _METRICS]

@@ -2,48 +2,21 @@
 
 from __future__ import annotations
 
-import functools
 import gzip
 import json
 import shutil
 import tarfile
-import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, cast
 from urllib.parse import urlsplit
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+
+from localcloud.emulator import acting
 
 
 class TransferError(Exception):
     """Data cannot be read or written; the message says what and why."""
-
-
-def client(service: str, environment: Mapping[str, str]) -> Any:
-    """A boto3 client with a task's credentials."""
-    with _session_lock:
-        return cast(Any, _session()).client(
-            service,
-            aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-            aws_session_token=environment["AWS_SESSION_TOKEN"],
-            region_name=environment["AWS_REGION"],
-            endpoint_url=environment["AWS_ENDPOINT_URL"],
-            # The emulator may be told to fail now and then, as AWS does.
-            config=Config(retries={"total_max_attempts": 3, "mode": "standard"}),
-        )
-
-
-# Making a session reads the services' models anew, and making a client is not thread-safe.
-_session_lock = threading.Lock()
-
-
-@functools.cache
-def _session() -> boto3.Session:
-    return boto3.Session()
 
 
 def split(uri: str) -> tuple[str, str]:
@@ -67,7 +40,7 @@ class Transfer:
     """
 
     def __init__(self, environment: Mapping[str, str], role_arn: str) -> None:
-        self._s3 = client("s3", environment)
+        self._s3 = acting.client_of("s3", environment)
         self._region = environment["AWS_REGION"]
         self._role_arn = role_arn
 

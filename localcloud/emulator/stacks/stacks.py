@@ -18,11 +18,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from localcloud.emulator import world
+from localcloud.emulator import acting, world
 from localcloud.emulator.identity import Session
 from localcloud.emulator.stacks.answers import Answer, Answers
 from localcloud.emulator.stacks.templates import Resource, Template, TemplateError, resolve
@@ -468,17 +466,8 @@ class Stacks:
         return awaited.answer or Answer(False, reason="The answer was lost.")
 
     def _client(self, stack: Stack) -> Any:
-        session: Any = boto3.Session(
-            aws_access_key_id=stack.session.access_key,
-            aws_secret_access_key=stack.session.secret,
-            aws_session_token=stack.session.token,
-            region_name=stack.region,
-        )
-        return session.client(
-            "lambda",
-            endpoint_url=self._endpoint,
-            config=Config(retries={"total_max_attempts": 3, "mode": "standard"}),
-        )
+        keys = (stack.session.access_key, stack.session.secret, stack.session.token)
+        return acting.client("lambda", keys, region=stack.region, endpoint=self._endpoint)
 
 
 def _references(stack: Stack) -> tuple[Callable[[str], Any], Callable[[str, str], Any]]:
