@@ -20,7 +20,8 @@ from components import iam, storage
 from components.baseline_policies import CONFIG_SERVICE
 from components.catalog import VENDING_ROLE
 from components.naming import Names
-from components.settings import PlatformSettings
+from components.network import not_offered
+from components.settings import ExistingNetwork, PlatformSettings
 
 _OIDC_HOST = "token.actions.githubusercontent.com"
 _OIDC_AUDIENCE = "sts.amazonaws.com"
@@ -42,7 +43,7 @@ class BootstrapResult:
 
 
 class BootstrapError(RuntimeError):
-    """An administrator session is not that of the configured account."""
+    """An administrator session, or what its region offers, is not what the settings say."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,8 @@ def bootstrap(
         report: Takes each change.
 
     Raises:
-        BootstrapError: a session belongs to another account; nothing was changed.
+        BootstrapError: a session belongs to another account, or a region does not offer an
+            endpoint service that its network is to have; nothing was changed.
     """
     result = BootstrapResult()
 
@@ -101,6 +103,8 @@ def bootstrap(
             )
         sessions[stack.environment] = session
         callers[stack.environment] = identity["Arn"]
+    for stack in settings:
+        _require_endpoint_services(stack, sessions[stack.environment])
     by_environment = {stack.environment: stack for stack in settings}
     hub_caller = _principal(sessions["governance"], callers["governance"])
     for stack in settings:
@@ -119,6 +123,22 @@ def bootstrap(
     if not result.changes:
         report("Everything stands already; nothing was changed.")
     return result
+
+
+def _require_endpoint_services(stack: PlatformSettings, session: boto3.Session) -> None:
+    # The engine would learn it only from the endpoint's creation, with half of the network made.
+    if isinstance(stack.network, ExistingNetwork) and not stack.network.create_endpoints:
+        return
+    ec2: Any = session.client("ec2", region_name=stack.region)  # type: ignore[call-overload]
+    pages = ec2.get_paginator("describe_vpc_endpoint_services").paginate()
+    offered = [name for page in pages for name in page["ServiceNames"]]
+    if lacking := not_offered(stack.endpoint_services, stack.region, offered):
+        raise BootstrapError(
+            f"{stack.region} offers no VPC endpoints for {', '.join(lacking)}, which "
+            f"{stack.environment}'s network is to have: name those that it is to have in "
+            f"mlops:network.endpoints of Pulumi.{stack.environment}.yaml, without these; what "
+            "calls these services then needs another way, such as NAT. Nothing was changed"
+        )
 
 
 def backend_url(hub: Names, below: str = "") -> str:

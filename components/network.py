@@ -7,7 +7,7 @@ out: peering and transit gateways, which belong to the company's own network tea
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NotRequired, TypedDict, cast
 
 import pulumi
@@ -47,6 +47,19 @@ WITHOUT_POLICY = frozenset({"codepipeline"})
 def service_name(service: str, region: str) -> str:
     """The full name of an endpoint service."""
     return _OWN_PREFIX.get(service, f"com.amazonaws.{{region}}.{service}").format(region=region)
+
+
+def not_offered(services: Iterable[str], region: str, offered: Iterable[str]) -> list[str]:
+    """The full names of endpoint services that a region does not offer.
+
+    Args:
+        services: Interface endpoint services, such as ``kms``.
+        region: Where the endpoints are.
+        offered: The full names that EC2's ``DescribeVpcEndpointServices`` lists there. It does not
+            list those of services with one region, which are reached from all regions.
+    """
+    wanted = (service_name(one, region) for one in services if one not in _SERVICE_REGIONS)
+    return sorted(set(wanted) - set(offered))
 
 
 def endpoint_statements(placement: Placement, service: str) -> list[iam.Statement]:

@@ -759,8 +759,8 @@ class PlatformSettings(Tree):
         if lacking:
             problems.append(("organization.accounts", f"lacks {', '.join(in_order(lacking))}"))
         if isinstance(self.network, CreatedNetwork):
-            network, services = self.network, self.network.endpoints
-            least = FREE_ADDRESSES + len(services or services_for(self.environment))
+            network = self.network
+            least = FREE_ADDRESSES + len(self.endpoint_services)
             if network.addresses < least:
                 told = (
                     f"{network.cidr} in {network.zones} zones"
@@ -805,6 +805,11 @@ class PlatformSettings(Tree):
             " network.nat, or an existing network that has one"
         )
         return f"the hub's network does not reach AWS Organizations; {way}"
+
+    @property
+    def endpoint_services(self) -> tuple[str, ...]:
+        """The interface endpoint services that the network has or gets."""
+        return self.network.endpoints or services_for(self.environment)
 
     @property
     def accounts(self) -> dict[str, str]:

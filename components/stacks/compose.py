@@ -14,7 +14,6 @@ from typing import Any
 import pulumi
 
 from components.baseline import AccountBaseline
-from components.endpoint_services import services_for
 from components.naming import Names
 from components.network import Network, NetworkArgs
 from components.preflight import require_fit
@@ -46,7 +45,7 @@ async def compose(settings: PlatformSettings, templates: Templates) -> dict[str,
     provider = account_provider(settings, settings.environment)
     opts = pulumi.ResourceOptions(providers=[provider])
     if isinstance(settings.network, ExistingNetwork):
-        services = _endpoint_services(settings)
+        services = settings.endpoint_services
         # Nothing is made in a network that is not fit.
         require_fit(settings.network, services, settings.region, provider)
     await _begun()
@@ -131,17 +130,12 @@ def _baseline(settings: PlatformSettings, opts: pulumi.ResourceOptions) -> Accou
     )
 
 
-def _endpoint_services(settings: PlatformSettings) -> tuple[str, ...]:
-    """The interface endpoints that a stack needs."""
-    return settings.network.endpoints or services_for(settings.environment)
-
-
 def _network_args(settings: PlatformSettings, baseline: AccountBaseline) -> NetworkArgs:
     """The network's inputs."""
     network = settings.network
     args = NetworkArgs(
         placement=settings.placement(),
-        endpoint_services=_endpoint_services(settings),
+        endpoint_services=settings.endpoint_services,
         log_key_arn=baseline.key_arns["logs"],
         log_retention_days=settings.retention.logs_days,
         boundary_arn=baseline.boundary_arn,

@@ -130,7 +130,9 @@ class Company:
     @property
     def writes(self) -> list[str]:
         """What the last run asked for, other than to read."""
-        return [call for call in self.calls if not call.startswith(("Get", "List", "Head"))]
+        return [
+            call for call in self.calls if not call.startswith(("Get", "List", "Head", "Describe"))
+        ]
 
     def trust(self, environment: str, role: str) -> dict[str, Any]:
         name = self.names(environment).role(role)
@@ -454,6 +456,23 @@ def test_a_session_of_a_wrong_account_stops_everything_before_the_first_change(
         company.run()
     assert f"--profile {environment}=NAME" in str(error.value)
     assert set(company.calls) == {"GetCallerIdentity"}
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_endpoints_that_the_region_does_not_offer_stop_everything_before_the_first_change(
+    cloud: Cloud, environment: str
+) -> None:
+    company = Company(cloud, EMPTY, None)
+    stack = next(each for each in company.settings if each.environment == environment)
+    network = stack.network.model_copy(update={"endpoints": ("kms", "notebook", "telegraph")})
+    at = company.settings.index(stack)
+    company.settings[at] = stack.model_copy(update={"network": network})
+    with pytest.raises(BootstrapError, match="telegraph") as error:
+        company.run()
+    told = str(error.value)
+    assert f"{REGION} offers no VPC endpoints for com.amazonaws.{REGION}.telegraph, " in told
+    assert f"mlops:network.endpoints of Pulumi.{environment}.yaml" in told
+    assert company.writes == []
 
 
 @dataclass(frozen=True)

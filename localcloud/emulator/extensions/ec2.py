@@ -1,4 +1,4 @@
-"""Emulated EC2 operations that moto lacks: the default key of EBS volumes."""
+"""Emulated EC2 operations that moto lacks: EBS's default key, endpoint services it omits."""
 
 from __future__ import annotations
 
@@ -27,3 +27,17 @@ def reset_default_key(ctx: Context, params: Params) -> Params:
     """Back to the key that AWS manages."""
     ctx.store("ec2").pop("ebs_key", None)
     return {"KmsKeyId": _managed(ctx)}
+
+
+_FURTHER_SERVICES = ("codeconnections.api", "guardduty", "ram", "scheduler", "tagging")
+"""Endpoint services that AWS has and moto's list lacks."""
+
+
+@operation("ec2", "DescribeVpcEndpointServices")
+def endpoint_services(ctx: Context, params: Params) -> Params:
+    """The endpoint services of the region; filters and pages are moto's, of moto's own."""
+    found = ctx.forward()
+    if not params.get("ServiceNames") and not params.get("Filters") and not found.get("NextToken"):
+        further = [f"com.amazonaws.{ctx.region}.{name}" for name in _FURTHER_SERVICES]
+        found["ServiceNames"] = sorted({*found["ServiceNames"], *further})
+    return found
