@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from botocore.exceptions import ClientError
@@ -160,9 +163,9 @@ def deploy(hub: DeployingHub) -> None:
     deploy_function(cloud, role)
 
 
-@pytest.fixture(scope="module")
-def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    folder = tmp_path_factory.mktemp("models")
+@contextmanager
+def opened(folder: Path) -> Iterator[Desk]:
+    """A hub with its people."""
     with running(checkout(folder / "cloud")) as cloud:
         hub = DeployingHub(cloud)
         deploy(hub)
@@ -170,14 +173,29 @@ def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         yield Desk(hub, hub.function(), folder)
 
 
+@contextmanager
+def seated(desk: Desk) -> Iterator[None]:
+    """In here, the people's profiles are those of this process."""
+    own = {
+        "AWS_SHARED_CREDENTIALS_FILE": str(desk.folder / "credentials"),
+        "AWS_CONFIG_FILE": str(desk.folder / "no-config"),
+        "AWS_ENDPOINT_URL": desk.hub.cloud.started.endpoint,
+    }
+    others = {name: text for name, text in os.environ.items() if not name.startswith("AWS_")}
+    with patch.dict(os.environ, others | own, clear=True):
+        yield
+
+
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    with opened(tmp_path_factory.mktemp("models")) as desk:
+        yield desk
+
+
 @pytest.fixture
-def desk(standing: Desk, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(standing.folder / "credentials"))
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(standing.folder / "no-config"))
-    monkeypatch.setenv("AWS_ENDPOINT_URL", standing.hub.cloud.started.endpoint)
-    yield standing
+def desk(standing: Desk) -> Iterator[Desk]:
+    with seated(standing):
+        yield standing
     standing.hub.cloud.control("DELETE", "faults")
 
 

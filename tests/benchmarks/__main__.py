@@ -1,7 +1,7 @@
 """``make bench``: what is slower than it must be, measured in one run.
 
-``python -m tests.benchmarks [engine] [promotion] [projects] [templates]``; all of them without
-arguments.
+``python -m tests.benchmarks [engine] [models] [promotion] [projects] [templates]``; all of them
+without arguments.
 Times are wall-clock; only the ratios of one run mean anything.
 """
 
@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import sys
 
-from tests.benchmarks import engine, projects, promotion, templates
+from tests.benchmarks import engine, models, projects, promotion, templates
 
 BENCHMARKS = {
     "engine": engine.main,
+    "models": models.main,
     "promotion": promotion.main,
     "projects": projects.main,
     "templates": templates.main,

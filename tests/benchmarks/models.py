@@ -1,0 +1,57 @@
+"""`python -m automation models list` as versions become more.
+
+In one process, by an ML engineer's profile, on an emulated hub: without the start of Python, which
+does not grow. MLOPS_BENCH_VERSIONS holds the sizes, of ten projects together.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from itertools import cycle, islice
+from pathlib import Path
+
+from tests.automation.test_models_emulated import Desk, opened, seated
+from tests.benchmarks.projects import timed
+from tests.benchmarks.promotion import quiet
+
+SIZES = "10,100,1000"
+PROJECTS = 10
+LISTINGS = {
+    "models list": ("list",),
+    "with all metrics": ("list", "--metrics", "all"),
+}
+
+
+def measured(desk: Desk, versions: int) -> dict[str, float]:
+    """Seconds of each listing, the shorter of two."""
+    told: dict[str, float] = {}
+    for name, arguments in LISTINGS.items():
+        lines: list[str] = []
+
+        def ask(arguments: tuple[str, ...] = arguments, lines: list[str] = lines) -> None:
+            lines[:] = desk.run(*arguments).splitlines()
+
+        told[name] = min(timed(ask) for _ in range(2))
+        assert len(lines) == 1 + versions, "a heading, and a line for each version"
+    return told
+
+
+def main() -> None:
+    """Measure and print a line for each size."""
+    sizes = [int(text) for text in os.environ.get("MLOPS_BENCH_VERSIONS", SIZES).split(",")]
+    with tempfile.TemporaryDirectory() as folder, opened(Path(folder)) as desk, seated(desk):
+        projects = cycle([desk.hub.project() for _ in range(PROJECTS)])
+        count, first = 0, dict[str, float]()
+        for size in sizes:
+            with quiet():
+                for project in islice(projects, size - count):
+                    desk.version(project)
+            count = size
+            took = measured(desk, size)
+            first = first or took
+            told = (
+                f"{name} {seconds:.2f} s ({seconds / first[name]:.1f})"
+                for name, seconds in took.items()
+            )
+            print(f"{size:>5} versions, to {sizes[0]} in brackets: {', '.join(told)}", flush=True)
