@@ -11,9 +11,10 @@ import tempfile
 from itertools import cycle, islice
 from pathlib import Path
 
-from tests.automation.test_models_emulated import Desk, opened, seated
+from tests.automation.test_models_emulated import REPORT, Desk, opened, seated
 from tests.benchmarks.projects import timed
 from tests.benchmarks.promotion import quiet
+from tests.functions.platform import message
 
 SIZES = "10,100,1000"
 PROJECTS = 10
@@ -21,6 +22,14 @@ LISTINGS = {
     "models list": ("list",),
     "with all metrics": ("list", "--metrics", "all"),
 }
+
+
+def promote(desk: Desk, project: str) -> None:
+    """A version, registered in dev and promoted."""
+    platform = desk.hub.platform
+    given = desk.hub.version(project, REPORT, ModelApprovalStatus="Approved")
+    arn = platform.dev.create_model_package(**given)["ModelPackageArn"]
+    assert platform.deliver(message(arn)) == []
 
 
 def measured(desk: Desk, versions: int) -> dict[str, float]:
@@ -46,7 +55,7 @@ def main() -> None:
         for size in sizes:
             with quiet():
                 for project in islice(projects, size - count):
-                    desk.version(project)
+                    promote(desk, project)
             count = size
             took = measured(desk, size)
             first = first or took
