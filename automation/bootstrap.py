@@ -103,8 +103,7 @@ def bootstrap(
             )
         sessions[stack.environment] = session
         callers[stack.environment] = identity["Arn"]
-    for stack in settings:
-        _require_endpoint_services(stack, sessions[stack.environment])
+    _require_endpoint_services(settings, sessions["governance"])
     by_environment = {stack.environment: stack for stack in settings}
     hub_caller = _principal(sessions["governance"], callers["governance"])
     for stack in settings:
@@ -125,20 +124,23 @@ def bootstrap(
     return result
 
 
-def _require_endpoint_services(stack: PlatformSettings, session: boto3.Session) -> None:
+def _require_endpoint_services(
+    settings: Sequence[PlatformSettings], session: boto3.Session
+) -> None:
     # The engine would learn it only from the endpoint's creation, with half of the network made.
-    if isinstance(stack.network, ExistingNetwork) and not stack.network.create_endpoints:
-        return
-    ec2: Any = session.client("ec2", region_name=stack.region)  # type: ignore[call-overload]
-    pages = ec2.get_paginator("describe_vpc_endpoint_services").paginate()
+    # What is offered is the region's, and all stacks are in one region: any account can be asked.
+    pages = session.client("ec2").get_paginator("describe_vpc_endpoint_services").paginate()
     offered = [name for page in pages for name in page["ServiceNames"]]
-    if lacking := not_offered(stack.endpoint_services, stack.region, offered):
-        raise BootstrapError(
-            f"{stack.region} offers no VPC endpoints for {', '.join(lacking)}, which "
-            f"{stack.environment}'s network is to have: name those that it is to have in "
-            f"mlops:network.endpoints of Pulumi.{stack.environment}.yaml, without these; what "
-            "calls these services then needs another way, such as NAT. Nothing was changed"
-        )
+    for stack in settings:
+        if isinstance(stack.network, ExistingNetwork) and not stack.network.create_endpoints:
+            continue
+        if lacking := not_offered(stack.endpoint_services, stack.region, offered):
+            raise BootstrapError(
+                f"{stack.region} offers no VPC endpoints for {', '.join(lacking)}, which "
+                f"{stack.environment}'s network is to have: name those that it is to have in "
+                f"mlops:network.endpoints of Pulumi.{stack.environment}.yaml, without these; what "
+                "calls these services then needs another way, such as NAT. Nothing was changed"
+            )
 
 
 def backend_url(hub: Names, below: str = "") -> str:

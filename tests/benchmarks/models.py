@@ -13,7 +13,7 @@ from itertools import cycle, islice
 from pathlib import Path
 
 from tests.automation.test_models_emulated import REPORT, Desk, opened, seated
-from tests.benchmarks.projects import timed
+from tests.benchmarks.projects import growth, timed
 from tests.benchmarks.promotion import quiet
 from tests.functions.platform import message
 
@@ -61,8 +61,5 @@ def main() -> None:
             count = size
             took = measured(desk, size)
             first = first or took
-            told = (
-                f"{name} {seconds:.2f} s ({seconds / first[name]:.1f})"
-                for name, seconds in took.items()
-            )
-            print(f"{size:>5} versions, to {sizes[0]} in brackets: {', '.join(told)}", flush=True)
+            told = growth(took, first)
+            print(f"{size:>5} versions, to {sizes[0]} in brackets: {told}", flush=True)

@@ -35,6 +35,13 @@ def timed(act: Callable[[], Any]) -> float:
     return time.monotonic() - started
 
 
+def growth(seconds: dict[str, float], first: dict[str, float]) -> str:
+    """What each thing takes, and in brackets how many times what it took at first."""
+    return ", ".join(
+        f"{what} {spent:.1f} s ({spent / first[what]:.2f})" for what, spent in seconds.items()
+    )
+
+
 def vend(platform: Platform, name: str) -> None:
     """A project with its repositories."""
     endpoint = running_instance(Paths(platform.root)).endpoint
@@ -110,13 +117,8 @@ def main() -> None:
                     ),
                 }
                 first = first or seconds
-                told = (
-                    f"{what} {spent:.1f} s ({spent / first[what]:.2f})"
-                    for what, spent in seconds.items()
-                )
-                print(
-                    f"{size:>4} projects, to {sizes[0]} in brackets: {', '.join(told)}", flush=True
-                )
+                told = growth(seconds, first)
+                print(f"{size:>4} projects, to {sizes[0]} in brackets: {told}", flush=True)
             waits = approval(platform, "bench1")
             print(
                 "approval in dev to the version in the hub: median"

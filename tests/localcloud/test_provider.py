@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import pytest
 from pulumi.runtime.proto import provider_pb2 as pb
+from pulumi.runtime.rpc import UNKNOWN
 
 from automation import recovery
 from localcloud.emulator.server import served_by
@@ -997,3 +998,7 @@ def test_the_page_lists_which_calls_are_motos_and_which_ours(
     if request.config.getoption("--update-golden"):
         page.write_text(text)
     assert page.read_text() == text
+
+
+def test_what_is_not_known_yet_is_written_as_the_sdk_writes_it() -> None:
+    assert schema.UNKNOWN == UNKNOWN

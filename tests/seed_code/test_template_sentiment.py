@@ -12,8 +12,9 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 
-from tests.localcloud.emulators import REGION, document
+from tests.localcloud.emulators import REGION
 from tests.localcloud.kit import until
+from tests.localcloud.monitoring_world import make_ways
 from tests.seed_code.build_repository import run
 from tests.seed_code.template_kit import (
     WITHOUT_OUR_OPTIONS,
@@ -275,13 +276,7 @@ def deployed(team: TemplateProject, trained: Run) -> dict[str, Any]:
     """Of the deployment repository's notebooks, run in their order."""
     assert trained.version
     jobs = team.jobs
-    for service in ("sagemaker.api", "sagemaker.runtime"):
-        jobs.client("ec2").create_vpc_endpoint(
-            VpcId=jobs.vpc,
-            ServiceName=f"com.amazonaws.{REGION}.{service}",
-            VpcEndpointType="Interface",
-            PolicyDocument=document({"Action": "*", "Resource": "*", "Principal": "*"}),
-        )
+    make_ways(jobs)
     # What Clarify's job needs, as the notebooks' README says.
     shadow = {
         "Effect": "Allow",
