@@ -90,9 +90,7 @@ class _NotTogetherError(ValueError):
 class Tree(BaseModel):
     """Base of every settings object: frozen, no unknown keys, no silent conversions of type."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 def _matches(pattern: str, meaning: str) -> AfterValidator:

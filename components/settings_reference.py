@@ -5,6 +5,10 @@ The tree is the only place where a setting, its type, default and meaning are wr
 
 from __future__ import annotations
 
+import ast
+import functools
+import inspect
+import itertools
 import re
 import sys
 import types
@@ -15,6 +19,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
+from components import settings
 from components.endpoint_services import ENDPOINT_SERVICES, FURTHER_SERVICES
 from components.settings import PlatformSettings, Tree, keys
 
@@ -48,7 +53,7 @@ def reference() -> str:
     """The page's text."""
     rows: list[str] = []
     for name, key in keys().items():
-        _rows(key, PlatformSettings.model_fields[name], rows)
+        _rows(key, PlatformSettings, name, rows)
     needs = {**ENDPOINT_SERVICES, "a company's own needs": FURTHER_SERVICES}
     services = [
         f"| {need} | {', '.join(f'`{service}`' for service in named)} |"
@@ -57,10 +62,12 @@ def reference() -> str:
     return _HEAD + "\n".join(rows) + "\n" + _ENDPOINTS + "\n".join(services) + "\n"
 
 
-def _rows(key: str, field: FieldInfo, rows: list[str]) -> None:
+def _rows(key: str, owner: type[Tree], name: str, rows: list[str]) -> None:
+    field = owner.model_fields[name]
     trees = _trees(field.annotation)
     if not trees:
-        rows.append(f"| `{key}` | {_type(field.annotation)} | {_default(field)} | {_text(field)} |")
+        meaning = _meaning(owner, name)
+        rows.append(f"| `{key}` | {_type(field.annotation)} | {_default(field)} | {meaning} |")
         return
     for tree in trees:
         variant = tree.model_fields.get("mode")
@@ -69,8 +76,8 @@ def _rows(key: str, field: FieldInfo, rows: list[str]) -> None:
             suffix = f" ({_type(variant.annotation)})"
         summary = (tree.__doc__ or "").strip().splitlines()[0]
         rows.append(f"| **`{key}`**{suffix} | object | | {summary} |")
-        for child, inner in tree.model_fields.items():
-            _rows(f"{key}.{child}", inner, rows)
+        for child in tree.model_fields:
+            _rows(f"{key}.{child}", tree, child, rows)
 
 
 def _trees(annotation: Any) -> list[type[Tree]]:
@@ -112,8 +119,33 @@ def _default(field: FieldInfo) -> str:
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
-def _text(field: FieldInfo) -> str:
-    return re.sub(r"\s+", " ", field.description or "").replace("``", "`")
+def _meaning(owner: type[Tree], name: str) -> str:
+    texts = _docstrings()
+    text = next(
+        (texts[place] for one in owner.__mro__ if (place := (one.__name__, name)) in texts), ""
+    )
+    return re.sub(r"\s+", " ", text).replace("``", "`")
+
+
+@functools.cache
+def _docstrings() -> dict[tuple[str, str], str]:
+    """What stands below each field, by its class and name.
+
+    Read here: pydantic's ``use_attribute_docstrings`` takes half of the settings' time to load, at
+    each start of a program.
+    """
+    module = ast.parse(inspect.getsource(settings))
+    classes = (node for node in module.body if isinstance(node, ast.ClassDef))
+    return {
+        (owner.name, field.target.id): inspect.cleandoc(text.value.value)
+        for owner in classes
+        for field, text in itertools.pairwise(owner.body)
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(field.target, ast.Name)
+        and isinstance(text, ast.Expr)
+        and isinstance(text.value, ast.Constant)
+        and isinstance(text.value.value, str)
+    }
 
 
 if __name__ == "__main__":
