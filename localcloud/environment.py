@@ -19,6 +19,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from localcloud.paths import CHECKOUT, Paths
+from localcloud.whole_files import write_whole
 
 DEFAULT_PROFILE = "governance"
 """The profile of plain `aws` and boto3 calls in an activated shell: the hub account."""
@@ -220,12 +221,7 @@ def write_aws_files(
 def _write_private(path: Path, content: configparser.RawConfigParser) -> None:
     text = StringIO()
     content.write(text)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Written aside and moved, so that a reader never sees half a file.
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_text(text.getvalue(), encoding="utf-8")
-    aside.chmod(0o600)
-    aside.replace(path)
+    write_whole(path, text.getvalue(), 0o600)
 
 
 def ensure_loopback(env: Mapping[str, str]) -> None:

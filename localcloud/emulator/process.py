@@ -22,6 +22,7 @@ from localcloud.emulator.daemon import LOG_NAME
 from localcloud.emulator.identity import administrator_key
 from localcloud.emulator.server import Emulator, Settings
 from localcloud.paths import Paths
+from localcloud.whole_files import write_whole
 
 HOST = "127.0.0.1"
 
@@ -114,7 +115,4 @@ def _describe(given: dict[str, Any], endpoint: str, emulator: Emulator, paths: P
         "started": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "log": str(paths.instance(given["instance"]) / LOG_NAME),
     }
-    aside = paths.instance_file.with_suffix(f".{os.getpid()}")
-    aside.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-    aside.chmod(0o600)
-    aside.replace(paths.instance_file)
+    write_whole(paths.instance_file, json.dumps(description, indent=2) + "\n", 0o600)

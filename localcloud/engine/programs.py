@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from localcloud.whole_files import write_whole
+
 _GRACE_SECONDS = 3.0
 """How long a child may tidy up after SIGTERM. The CLI itself gives the host five seconds."""
 
@@ -115,11 +117,7 @@ class Interpreter:
             raise InterpreterError(f"{self.python} does not work: {error}") from None
         if answer.returncode != 0:
             raise InterpreterError(f"{self.python} does not work: {answer.stderr.strip()}")
-        kept.mkdir(exist_ok=True)
-        # Moved into place whole, as another command may be reading it at this moment.
-        aside = file.with_name(f".{file.name}.{os.getpid()}.{threading.get_ident()}")
-        aside.write_text(answer.stdout, encoding="utf-8")
-        aside.replace(file)
+        write_whole(file, answer.stdout)
         return json.loads(answer.stdout)
 
 

@@ -10,11 +10,11 @@ pick them up by mistake.
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import shlex
 from pathlib import Path
 
 from localcloud.paths import Paths
+from localcloud.whole_files import write_whole
 
 _PROVIDERS = {
     "aws": ("pulumi-aws", "localcloud.provider"),
@@ -73,8 +73,4 @@ def _launcher(python: Path, module: str, paths: Paths, *arguments: str) -> str:
 def _write(path: Path, content: str) -> None:
     if path.is_file() and path.read_text(encoding="utf-8") == content:
         return
-    # Moved into place whole, as another update may be starting it at this moment.
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_text(content, encoding="utf-8")
-    aside.chmod(0o755)
-    aside.replace(path)
+    write_whole(path, content, 0o755)

@@ -9,7 +9,6 @@ import importlib
 import importlib.metadata
 import importlib.util
 import json
-import os
 import pickle
 import re
 import threading
@@ -21,6 +20,7 @@ from types import ModuleType
 from typing import Any, get_args, get_origin
 
 from localcloud.paths import CHECKOUT
+from localcloud.whole_files import write_whole
 
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 """How the engine sends a value that is not known yet, as `pulumi.runtime.rpc.UNKNOWN`."""
@@ -114,10 +114,7 @@ def keep(tokens: Iterable[str]) -> None:
     if wanted <= set(_kept()):
         return
     found = {token: schema(token) for token in wanted}
-    file.parent.mkdir(parents=True, exist_ok=True)
-    aside = file.with_name(f".{file.name}.{os.getpid()}")
-    aside.write_bytes(pickle.dumps(found))
-    aside.replace(file)
+    write_whole(file, pickle.dumps(found))
 
 
 @functools.cache

@@ -245,7 +245,8 @@ def test_the_instance_file_is_read_whole(instance: Instance) -> None:
 def checkout_copy(root: Path) -> None:
     """A checkout with an environment, as far as `activate` needs one."""
     (root / "localcloud").mkdir()
-    for name in ("__init__.py", "activate", "environment.py", "paths.py", "shell.py"):
+    names = ("__init__.py", "activate", "environment.py", "paths.py", "shell.py", "whole_files.py")
+    for name in names:
         shutil.copy(CHECKOUT.root / "localcloud" / name, root / "localcloud" / name)
     (root / ".venv" / "bin").mkdir(parents=True)
     launcher = root / ".venv" / "bin" / "python"
