@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from components.naming import Names
+
 BUILT_IN: Mapping[str, str] = {
     "af-south-1": "510948584623",
     "ap-east-1": "651117190479",
@@ -150,3 +152,16 @@ DEEP_LEARNING: Mapping[str, str] = {
 def accounts(region: str) -> list[str]:
     """The accounts of AWS whose images a region's versions may name."""
     return sorted({table[region] for table in (BUILT_IN, DEEP_LEARNING) if region in table})
+
+
+def repositories(names: Names) -> list[str]:
+    """ARNs of all repositories in AWS's accounts, of the region of these names.
+
+    Their own policies let everybody pull, but the policy of who pulls must let them, too. Their
+    names are AWS's, and become more. Source: SageMaker developer guide, execution roles.
+    """
+    tables = (BUILT_IN, CLARIFY, DEEP_LEARNING, MODEL_MONITOR)
+    return [
+        f"arn:{names.partition}:ecr:{names.region}:{account}:repository/*"
+        for account in sorted({table[names.region] for table in tables if names.region in table})
+    ]
