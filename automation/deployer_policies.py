@@ -21,6 +21,16 @@ LIMIT = 6144
 """Characters of a managed policy. Source: IAM quotas."""
 
 
+SERVICES_WITH_OWN_ROLES = [
+    f"{service}.amazonaws.com"
+    for service in (
+        "access-analyzer", "elasticfilesystem", "guardduty", "malware-protection.guardduty",
+        "sagemaker", "securityhub",
+    )
+]  # fmt: skip
+"""Whose service-linked roles come with what the stacks make."""
+
+
 def deployer_statements(names: Names) -> list[iam.Statement]:
     """Everything that the stacks of this environment hold."""
     own = names.name("*")
@@ -40,8 +50,9 @@ def deployer_statements(names: Names) -> list[iam.Statement]:
         iam.Statement(
             sid="Buckets",
             actions=[
-                "s3:CreateBucket", "s3:DeleteBucket", "s3:DeleteBucketPolicy", "s3:GetBucket*",
-                "s3:GetEncryptionConfiguration", "s3:GetLifecycleConfiguration", "s3:ListBucket",
+                "s3:CreateBucket", "s3:DeleteBucket", "s3:DeleteBucketPolicy",
+                "s3:GetAccelerateConfiguration", "s3:GetBucket*", "s3:GetEncryptionConfiguration",
+                "s3:GetLifecycleConfiguration", "s3:GetReplicationConfiguration", "s3:ListBucket",
                 "s3:ListBucketVersions", "s3:PutBucket*", "s3:PutEncryptionConfiguration",
                 "s3:PutLifecycleConfiguration", "s3:ListTagsForResource", "s3:TagResource",
                 "s3:UntagResource",
@@ -65,7 +76,8 @@ def deployer_statements(names: Names) -> list[iam.Statement]:
                 "config:*DeliveryChannel*", "guardduty:CreateDetector", "guardduty:GetDetector",
                 "guardduty:ListDetectors", "guardduty:UpdateDetector", "guardduty:DeleteDetector",
                 "guardduty:TagResource", "securityhub:EnableSecurityHub", "securityhub:DescribeHub",
-                "securityhub:DisableSecurityHub", "lakeformation:*DataLakeSettings",
+                "securityhub:DisableSecurityHub", "securityhub:UpdateSecurityHubConfiguration",
+                "lakeformation:*DataLakeSettings",
                 "lakeformation:RegisterResource", "lakeformation:DescribeResource",
                 "lakeformation:DeregisterResource", "lakeformation:GrantPermissions",
                 "lakeformation:ListPermissions", "lakeformation:RevokePermissions",
@@ -88,7 +100,8 @@ def deployer_statements(names: Names) -> list[iam.Statement]:
                 "kms:ListResourceTags", "kms:PutKeyPolicy", "kms:EnableKeyRotation",
                 "kms:DisableKeyRotation", "kms:ScheduleKeyDeletion", "kms:TagResource",
                 "kms:UntagResource", "kms:UpdateKeyDescription", "kms:CreateAlias",
-                "kms:DeleteAlias", "kms:UpdateAlias", "kms:ListGrants", "kms:RevokeGrant",
+                "kms:DeleteAlias", "kms:UpdateAlias", "kms:ListGrants", "kms:RetireGrant",
+                "kms:RevokeGrant",
             ],
             resources=[names.arn("kms", "key/*")],
         ),
@@ -101,7 +114,7 @@ def deployer_statements(names: Names) -> list[iam.Statement]:
             # Services encrypt what is made with the deployer's calls.
             sid="KeysThroughServices",
             actions=["kms:CreateGrant", "kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey*",
-                     "kms:DescribeKey", "kms:ReEncrypt*"],
+                     "kms:DescribeKey", "kms:ReEncrypt*", "kms:RetireGrant"],
             resources=[names.arn("kms", "key/*")],
             conditions={"StringLike": {"kms:ViaService": f"*.{names.region}.amazonaws.com"}},
         ),
@@ -120,6 +133,19 @@ def deployer_statements(names: Names) -> list[iam.Statement]:
                      "iam:ListRolePolicies", "iam:ListRoleTags", "iam:TagRole", "iam:UntagRole",
                      "iam:UpdateAssumeRolePolicy", "iam:UpdateRole"],
             resources=roles,
+        ),
+        iam.Statement(
+            # Services make their own roles with the deployer's right when an account first uses
+            # them: AWS writes these roles' trust and policies. Source: service authorization
+            # reference, dependent actions of CreateAnalyzer, CreateDomain, CreateFileSystem,
+            # CreateDetector and EnableSecurityHub.
+            sid="ServicesOwnRoles",
+            actions=["iam:CreateServiceLinkedRole"],
+            resources=[
+                f"arn:{names.partition}:iam::{names.account_id}:role/aws-service-role/{service}/*"
+                for service in SERVICES_WITH_OWN_ROLES
+            ],
+            conditions={"StringEquals": {"iam:AWSServiceName": SERVICES_WITH_OWN_ROLES}},
         ),
         iam.Statement(
             # An account has one provider of a host, whoever made it; it grants nothing by itself.
@@ -169,6 +195,8 @@ def deployer_statements(names: Names) -> list[iam.Statement]:
             resources=protected,
         ),
         *_never_its_state(names),
+        *_endpoints(names),
+        *_features(names),
         *_catalog(names),
         *_shares(names),
         *_archive(names),
@@ -181,10 +209,12 @@ def deployer_statements(names: Names) -> list[iam.Statement]:
                 "ec2:CreateNatGateway", "ec2:CreateNetworkInterface", "ec2:CreateRoute*",
                 "ec2:CreateSecurityGroup", "ec2:CreateSubnet", "ec2:CreateTags", "ec2:CreateVpc",
                 "ec2:CreateVpcEndpoint", "ec2:DeleteFlowLogs", "ec2:DeleteInternetGateway",
-                "ec2:DeleteNatGateway", "ec2:DeleteRoute*", "ec2:DeleteSecurityGroup",
-                "ec2:DeleteSubnet", "ec2:DeleteTags", "ec2:DeleteVpc", "ec2:DeleteVpcEndpoints",
-                "ec2:Describe*", "ec2:DetachInternetGateway", "ec2:DisassociateRouteTable",
-                "ec2:GetManagedPrefixListEntries", "ec2:ModifySubnetAttribute",
+                "ec2:DeleteNatGateway", "ec2:DeleteNetworkInterface", "ec2:DeleteRoute*",
+                "ec2:DeleteSecurityGroup", "ec2:DeleteSubnet", "ec2:DeleteTags", "ec2:DeleteVpc",
+                "ec2:DeleteVpcEndpoints", "ec2:Describe*", "ec2:DetachInternetGateway",
+                "ec2:DetachNetworkInterface", "ec2:DisassociateRouteTable",
+                "ec2:GetManagedPrefixListEntries", "ec2:ModifySecurityGroupRules",
+                "ec2:ModifySubnetAttribute",
                 "ec2:ModifyVpcAttribute", "ec2:ModifyVpcEndpoint", "ec2:ReleaseAddress",
                 "ec2:RevokeSecurityGroup*", "logs:CreateLogDelivery", "logs:DeleteLogDelivery",
             ],
@@ -422,6 +452,49 @@ def deployer_statements(names: Names) -> list[iam.Statement]:
     ]  # fmt: skip
 
 
+def _endpoints(names: Names) -> list[iam.Statement]:
+    """What VPC endpoints need beside EC2's own actions, which name another region or none."""
+    statements = [
+        iam.Statement(
+            # Their private names are hosted zones of AWS's. Source: service authorization
+            # reference, dependent actions of CreateVpcEndpoint.
+            sid="EndpointNames",
+            actions=["route53:AssociateVPCWithHostedZone"],
+            resources=["*"],
+        )
+    ]
+    if names.environment == "governance":
+        statements.append(
+            iam.Statement(
+                # Of IAM, which is in one region for all. Source: service authorization reference,
+                # Amazon VPC endpoints.
+                sid="EndpointsOfOtherRegions",
+                actions=["vpce:AllowMultiRegion"],
+                resources=[f"arn:{names.partition}:ec2:*:{names.account_id}:vpc-endpoint/*"],
+            )
+        )
+    return statements
+
+
+def _features(names: Names) -> list[iam.Statement]:
+    """In dev: the table in which SageMaker tells Athena of a feature group's offline store."""
+    if names.environment != "dev":
+        return []
+    return [
+        iam.Statement(
+            # SageMaker's own name. Source: AWS::SageMaker::FeatureGroup, permissions of its maker.
+            sid="FeatureTables",
+            actions=["glue:CreateDatabase", "glue:CreateTable", "glue:GetDatabase",
+                     "glue:GetTable"],
+            resources=[
+                names.arn("glue", "catalog"),
+                names.arn("glue", "database/sagemaker_featurestore"),
+                names.arn("glue", "table/sagemaker_featurestore/*"),
+            ],
+        )
+    ]  # fmt: skip
+
+
 def _never_its_state(names: Names) -> list[iam.Statement]:
     """In the hub: the state of all stacks is nothing that a stack may open, lose or lock."""
     if names.environment != "governance":
@@ -519,6 +592,12 @@ def _catalog(names: Names) -> list[iam.Statement]:
         return [objects]
     return [
         objects,
+        iam.Statement(
+            # Service Catalog looks at a product's template as its maker; these know no resources.
+            sid="Templates",
+            actions=["cloudformation:GetTemplateSummary", "cloudformation:ValidateTemplate"],
+            resources=["*"],
+        ),
         iam.Statement(
             # Portfolios, products and tag options have ids of AWS's own.
             sid="ServiceCatalog",

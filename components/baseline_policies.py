@@ -14,7 +14,16 @@ from components.personas import PERSONAS as STUDIO_PERSONAS
 from components.personas import launching_statements
 
 KEY_SERVICES: Mapping[str, tuple[str, ...]] = {
-    "data": ("s3", "athena", "codecommit", "dynamodb", "glue", "sagemaker", "lakeformation"),
+    "data": (
+        "s3",
+        "athena",
+        "codecommit",
+        "datazone",
+        "dynamodb",
+        "glue",
+        "sagemaker",
+        "lakeformation",
+    ),
     "models": ("s3", "ecr", "sagemaker"),
     "logs": ("s3",),
     "storage": ("ec2", "elasticfilesystem", "sagemaker"),
@@ -62,6 +71,15 @@ def config_role_arn(names: Names) -> str:
     return f"arn:{names.partition}:iam::{names.account_id}:role/{role}"
 
 
+def scaling_role_arn(names: Names) -> str:
+    """The service-linked role that scales endpoints: AWS makes it with the first that scales."""
+    return (
+        f"arn:{names.partition}:iam::{names.account_id}:role/aws-service-role/"
+        "sagemaker.application-autoscaling.amazonaws.com/"
+        "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
+    )
+
+
 def key_statements(names: Names, purpose: str) -> list[iam.Statement]:
     """A key's policy: administered by IAM, used through its services, logs by their own rule."""
     services = [f"{service}.{names.region}.amazonaws.com" for service in KEY_SERVICES[purpose]]
@@ -74,7 +92,8 @@ def key_statements(names: Names, purpose: str) -> list[iam.Statement]:
             actions=[
                 "kms:CancelKeyDeletion", "kms:CreateAlias", "kms:DeleteAlias", "kms:Describe*",
                 "kms:Disable*", "kms:Enable*", "kms:Get*", "kms:List*", "kms:PutKeyPolicy",
-                "kms:RevokeGrant", "kms:RotateKeyOnDemand", "kms:ScheduleKeyDeletion",
+                "kms:RetireGrant", "kms:RevokeGrant", "kms:RotateKeyOnDemand",
+                "kms:ScheduleKeyDeletion",
                 "kms:TagResource", "kms:UntagResource", "kms:Update*",
             ],
             resources=["*"],
@@ -189,6 +208,12 @@ def boundary_statements(names: Names) -> list[iam.Statement]:
             sid="OwnRoles",
             actions=["iam:DeleteRole", "iam:PassRole", "iam:TagRole", "iam:UntagRole"],
             resources=own_roles,
+        ),
+        iam.Statement(
+            # Of the scaling of endpoints, which an account's first deployment makes.
+            sid="ScalingsOwnRole",
+            actions=["iam:CreateServiceLinkedRole"],
+            resources=[scaling_role_arn(names)],
         ),
         iam.Statement(
             # Services of one region for all regions, and calls that find a bucket's region.
@@ -607,6 +632,8 @@ def model_execution_statements(placement: Placement, project: str = "") -> list[
             pass that one. The policies of projects' image repositories say who pulls from each.
     """
     names, hub = Names.at(placement), Names.at(placement, "governance")
+    # A project's endpoint is called by its name, and so is its folder.
+    captured = names.name(project) if project else "*"
     return [
         *_central_artifacts(placement, project),
         iam.Statement(
@@ -627,7 +654,7 @@ def model_execution_statements(placement: Placement, project: str = "") -> list[
             # The traffic of endpoints that are told to capture it.
             sid="WriteCapture",
             actions=["s3:PutObject"],
-            resources=[f"{names.bucket_arn('logs')}/data-capture/*"],
+            resources=[f"{names.bucket_arn('logs')}/data-capture/{captured}/*"],
         ),
         iam.Statement(
             # The key is known by its alias only: its id is not known before it is made.
