@@ -876,7 +876,7 @@ class Catalog(pulumi.ComponentResource):
             prefix,
             name=self._names.name(portfolio),
             description=f"{title} of {self._names.prefix}",
-            provider_name=args["owner"],
+            provider_name=args["owner"][:50],  # Service Catalog takes no more.
             opts=self._child(),
         )
         options = [

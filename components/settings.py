@@ -200,6 +200,9 @@ class Organization(Tree):
     more of a kind (such as prod-eu) has a stack file and an account of its own."""
     id: OrganizationId | None = None
     """AWS Organizations id; without one, policies list the accounts instead."""
+    management_account: AccountId | None = None
+    """The organisation's management account, by which Service Catalog knows the organisation and
+    its units; by default that of account_factory_role_arn."""
     units: dict[TargetKind, UnitId] = {}
     """Kind (preprod, prod) -> the organisational unit whose accounts are its environments, with
     all units below; what differs is told by ``python -m automation accounts``."""
@@ -225,6 +228,12 @@ class Organization(Tree):
         return self
 
     @property
+    def management(self) -> str | None:
+        """The management account, as far as the settings tell it."""
+        role = self.account_factory_role_arn
+        return self.management_account or (role.split(":")[4] if role else None)
+
+    @property
     def vended_kinds(self) -> tuple[str, ...]:
         """The kinds whose accounts are vended: those with a unit, where there is a role for it."""
         return tuple(self.units) if self.account_factory_role_arn else ()
@@ -235,6 +244,11 @@ class Organization(Tree):
             raise ValueError(
                 f"account_factory_role_arn needs {' and '.join(lacking)}: accounts are made for the"
                 " organisational unit of a kind"
+            )
+        if self.management_account not in (None, management):
+            raise ValueError(
+                f"account_factory_role_arn is of {management}, and management_account is"
+                f" {self.management_account}: name the management account's role"
             )
         if management in self.accounts.values():
             raise ValueError(
@@ -664,8 +678,8 @@ class SelfService(Tree):
         ...,
     ] = Field(default=(), strict=False)
     """Organisational units, or the organisation, that the portfolios are shared to with their
-    launchers; an account has to accept the share and name its own. By default the organisation;
-    without one, nobody."""
+    launchers; an account has to accept the share and name its own. By default the organisation,
+    where its management account is known; else nobody."""
     launchers: Launchers = Launchers()
     tag_options: dict[str, Annotated[tuple[str, ...], Field(min_length=1, strict=False)]] = {}
     """Tag of what is launched -> its allowed values, such as cost centres."""
@@ -740,6 +754,13 @@ class PlatformSettings(Tree):
                 "accept each share"
             )
             problems.append(("registry.sharing", told))
+        to_nodes = [share for share in self.self_service.shares if share.startswith("o")]
+        if to_nodes and not (self.organization.id and self.organization.management):
+            told = (
+                f"{', '.join(to_nodes)} cannot be shared to without organization.id and "
+                "organization.management_account, by which Service Catalog knows it"
+            )
+            problems.append(("selfService.shares", told))
         hub_account = self.organization.accounts.get(HUB)
         for field in ("preview_build_role", "deploy_build_role"):
             arn: str | None = getattr(self.ci, field)

@@ -155,18 +155,20 @@ def launch_role(
 
 def _shares(settings: PlatformSettings) -> list[Share]:
     """Whom the portfolios are shared to."""
-    given = settings.self_service.shares or tuple(filter(None, [settings.organization.id]))
-    return [
-        {
-            "kind": "ORGANIZATIONAL_UNIT"
-            if identity.startswith("ou-")
-            else "ORGANIZATION"
-            if identity.startswith("o-")
-            else "ACCOUNT",
-            "id": identity,
-        }
-        for identity in given
-    ]
+    organization = settings.organization
+    whole, management = organization.id, organization.management
+    given = settings.self_service.shares or ((whole,) if whole and management else ())
+    nodes = f"arn:{settings.names.partition}:organizations::{management}"
+    shares: list[Share] = []
+    for identity in given:
+        if identity.startswith("ou-"):
+            arn = f"{nodes}:ou/{whole}/{identity}"
+            shares.append({"kind": "ORGANIZATIONAL_UNIT", "id": arn})
+        elif identity.startswith("o-"):
+            shares.append({"kind": "ORGANIZATION", "id": f"{nodes}:organization/{identity}"})
+        else:
+            shares.append({"kind": "ACCOUNT", "id": identity})
+    return shares
 
 
 def _launchers(settings: PlatformSettings) -> dict[str, tuple[str, ...]]:

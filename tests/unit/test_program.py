@@ -43,6 +43,8 @@ ALL_ON = {
         "git_token_secret": "arn:aws:secretsmanager:eu-west-1:111111111111:secret:git-AbCdEf",
     },
 }
+NODES = "arn:aws:organizations::555555555555"
+"""Of the organisation whose management account ``Pulumi.yaml`` names."""
 SIGNING_IN = "arn:aws:iam::111111111111:role/Scientists"
 ALL_ON_IN_DEV = {
     "mlops:studio": {
@@ -238,8 +240,8 @@ def test_launches_come_from_dev_and_from_whom_the_portfolios_are_shared_to() -> 
     shares = whole("governance", 1).of("aws:servicecatalog/portfolioShare:PortfolioShare")
     kinds = {share.inputs["principalId"]: share.inputs["type"] for share in shares}
     assert kinds == {
-        "o-exampleorg1": "ORGANIZATION",
-        "ou-abcd-12345678": "ORGANIZATIONAL_UNIT",
+        f"{NODES}:organization/o-exampleorg1": "ORGANIZATION",
+        f"{NODES}:ou/o-exampleorg1/ou-abcd-12345678": "ORGANIZATIONAL_UNIT",
         "999999999999": "ACCOUNT",
     }
 
