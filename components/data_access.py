@@ -47,6 +47,8 @@ class DataAccessArgs(TypedDict):
     datazone: bool
     data_key_arn: Input[str]
     """Key of all data."""
+    logs_key_arn: Input[str]
+    """Key of log groups."""
     s3_endpoint_ids: Sequence[Input[str]]
     """S3 endpoints through which data may be reached."""
     access_log_bucket: Input[str]
@@ -183,7 +185,8 @@ class DataAccess(pulumi.ComponentResource):
             encryption_configuration={
                 "cloudwatch_encryption": {
                     "cloudwatch_encryption_mode": "SSE-KMS",
-                    "kms_key_arn": key,
+                    # Log groups are under the key that CloudWatch Logs itself may use.
+                    "kms_key_arn": self._args["logs_key_arn"],
                 },
                 "job_bookmarks_encryption": {
                     "job_bookmarks_encryption_mode": "CSE-KMS",
@@ -362,7 +365,12 @@ class DataAccess(pulumi.ComponentResource):
                         sid="OwnDomain",
                         actions=["datazone:Get*", "datazone:List*", "datazone:Search"],
                         resources=[self._names.arn("datazone", "domain/*")],
-                    )
+                    ),
+                    iam.Statement(
+                        sid="UseKey",
+                        actions=["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey*"],
+                        resources=[self._args["data_key_arn"]],
+                    ),
                 ]
             ),
             opts=self._child(),

@@ -18,6 +18,14 @@ Strings = Sequence[pulumi.Input[str]]
 Condition = Mapping[str, Mapping[str, pulumi.Input[str] | Strings | pulumi.Output[list[str]]]]
 """Operator -> condition key -> value or values, as in the JSON."""
 
+NO_SERVICE: Condition = {
+    "Bool": {"aws:ViaAWSService": "false"},
+    "BoolIfExists": {"aws:PrincipalIsAWSService": "false"},
+}
+"""Of denials: only callers themselves are meant. Services call on behalf of a caller or by a grant,
+as ECR does for the layers of images, and come through no endpoint. Source: IAM user guide, data
+perimeters."""
+
 VERSION = "2012-10-17"
 
 

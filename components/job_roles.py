@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from components import iam
+from components import framework_images, iam
+from components.images import PULL
 from components.naming import Names
 
 _VPC = (
@@ -20,6 +21,13 @@ _SEE_VPC = (
 )
 
 
+def framework_pulls(names: Names) -> iam.Statement:
+    """To pull the images of AWS's own frameworks, from AWS's accounts."""
+    return iam.Statement(
+        sid="PullFrameworkImages", actions=PULL, resources=framework_images.repositories(names)
+    )
+
+
 def running(names: Names) -> list[iam.Statement]:
     """To pull an image, and to tell how it goes.
 
@@ -35,6 +43,7 @@ def running(names: Names) -> list[iam.Statement]:
             actions=["ecr:GetAuthorizationToken"],
             resources=["*"],
         ),
+        framework_pulls(names),
         iam.Statement(
             sid="WriteLogs",
             actions=["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams",

@@ -70,6 +70,15 @@ def _addresses(
         service not in facts.endpoints and service not in GATEWAYS and _is_made(network, service)
         for service in needed
     )
+    for zone in sorted(zones) if making else ():
+        # Source: ModifyVpcEndpoint and CreateVpcEndpoint in EC2's API reference: an endpoint has
+        # one subnet of a zone.
+        within = [subnet.id for subnet in facts.subnets if subnet.zone == zone]
+        if len(within) > 1:
+            yield (
+                f"{', '.join(within)} are all in {zone}, and an endpoint to be made can have one "
+                "subnet of a zone: name one of them, or endpoints that are there"
+            )
     for subnet in facts.subnets:
         if subnet.free_addresses < FREE_ADDRESSES + making:
             yield (

@@ -36,6 +36,9 @@ SHARED_FOR = "AWSRAMPermissionSageMakerModelPackageGroupAllowDeploy"
 """AWS's managed permission of shared groups, for accounts that deploy their versions. Its actions,
 which ``aws ram get-permission`` shows, are AWS's: what a role does, its own policies say too."""
 
+CODE_MARK = 16
+"""Characters of the hash that a folder with code of pipelines is called by."""
+
 MODEL_ROLES = "model-execution*"
 """Roles of deployed models: the environment's own, for those of groups that the settings name, and
 the projects', which are vended later and whose names begin alike. Only deployers make roles of such
@@ -106,7 +109,7 @@ def models_key_statements(
                 [own_endpoint, *(access["kms_endpoint_id"] for access in environments.values())]
             )
         },
-        "Bool": {"aws:ViaAWSService": "false"},
+        **iam.NO_SERVICE,
     }
     operators = {
         "ArnNotEquals": {
@@ -289,7 +292,24 @@ def bucket_statements(
         ),
         *only_endpoints(names, "models", endpoints, exempt, acl=True),
         *only_key(arn, key_arn),
+        *([] if in_hub else [_only_new_code(arn)]),
     ]
+
+
+def _only_new_code(arn: str) -> iam.Statement:
+    """In dev: code of pipelines, whose folder is called by its hash, is put there once.
+
+    Whoever could put other code there would have it run by a project's own jobs. Source: S3 user
+    guide, "Enforce conditional writes on Amazon S3 buckets".
+    """
+    return iam.Statement(
+        sid="DenyOtherCode",
+        effect="Deny",
+        principals="*",
+        actions=["s3:PutObject"],
+        resources=[f"{arn}/*/code/{'?' * CODE_MARK}/*"],
+        conditions={"Null": {"s3:if-none-match": "true"}},
+    )
 
 
 class ModelRegistryArgs(TypedDict):

@@ -85,7 +85,7 @@ def only_endpoints(
             "aws:sourceVpce": iam.distinct(endpoint_ids),
             "aws:PrincipalTag/Principal": list(exempt_tags),
         },
-        "Bool": {"aws:ViaAWSService": "false"},
+        **iam.NO_SERVICE,
     }
     operators = {
         "ArnNotEquals": {

@@ -30,6 +30,7 @@ from automation.vended import VendingError, nothing, policy_packs
 from components.catalog import STATE
 from components.naming import Names, NameTooLongError, in_order
 from components.projects import batch
+from components.projects.policies import STATES_VERSION
 from components.projects.project import CODECOMMIT, repository_key
 from components.settings import PlatformSettings
 
@@ -286,7 +287,9 @@ class Vending:
         work.run = run_stack(stack, "up", progress=self.progress, **packs)
 
     def _fill(self, work: _Work) -> None:
-        repositories.seed(self.git, work.spec, self.hub, self.tell, self._contents.keep)
+        contents = self._contents
+        _note_states_version(contents.s3, contents.bucket, work.spec.name)
+        repositories.seed(self.git, work.spec, self.hub, self.tell, contents.keep)
 
     def _undeploy_left(self, work: _Work, command: Command) -> None:
         left = self._left(work)
@@ -526,6 +529,24 @@ class Vending:
             names = self.platform[environment].names
             bucket = names.name(f"ci-{spec.name}-{names.account_id}", "bucket")
             models.empty(self.session(environment), bucket)
+
+
+def _note_states_version(s3: Any, bucket: str, project: str) -> None:
+    """Says which layout the project's deployments keep their state in, which they only read.
+
+    Raises:
+        ClientError: S3's.
+    """
+    try:
+        s3.put_object(
+            Bucket=bucket,
+            Key=f"projects/{project}/{STATES_VERSION}",
+            Body=b"version: 1\n",
+            IfNoneMatch="*",
+        )
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "PreconditionFailed":
+            raise
 
 
 def _kept(exported: auto.Deployment, types: str) -> list[dict[str, Any]]:

@@ -100,7 +100,7 @@ def bucket_statements(
             conditions={
                 "StringNotEquals": {"aws:sourceVpce": [endpoint_id]},
                 "ArnNotEquals": {"aws:PrincipalArn": [*outside, *more]},
-                "Bool": {"aws:ViaAWSService": "false"},
+                **iam.NO_SERVICE,
             },
             **where,
         )

@@ -13,7 +13,7 @@ import pulumi
 from pulumi import Input
 
 from components import iam, job_roles
-from components.baseline_policies import model_execution_statements
+from components.baseline_policies import model_execution_statements, scaling_role_arn
 from components.deployments import DEPLOYMENTS, caller_alias
 from components.images import PULL
 from components.naming import Names, Placement
@@ -393,15 +393,17 @@ def releaser(ci: str, project: str, target: str) -> str:
     return f"{project}-{'github' if ci == 'github' else 'deploy'}-{target}"
 
 
+STATES_VERSION = ".pulumi/meta.yaml"
+"""Where Pulumi keeps the version of a backend's layout, below the project's folder."""
+
+
 def _state_of(project: str, target: str) -> list[str]:
     """Where Pulumi keeps one stack, below the project's folder.
 
-    Source: Pulumi's documentation, state and backends, for backends that one manages oneself. The
-    backend's version stands in meta.yaml, once for all stacks; whichever comes first writes it.
+    Source: Pulumi's documentation, state and backends, for backends that one manages oneself.
     """
     of_project = f"{project}-deploy"
     return [
-        ".pulumi/meta.yaml",
         *(f".pulumi/stacks/{of_project}/{target}.{kind}*" for kind in ("json", "pulumi-tags")),
         *(
             f".pulumi/{kind}/{of_project}/{target}/*"
@@ -447,6 +449,13 @@ def release_statements(
             sid="KeepState",
             actions=["s3:DeleteObject", "s3:GetObject", "s3:PutObject"],
             resources=[f"{state}/projects/{project}/{part}" for part in _state_of(project, target)],
+        ),
+        iam.Statement(
+            # It stands once for all stacks, and vending writes it: a deployment to one target that
+            # could change it would keep the deployments to all others from their state.
+            sid="ReadStatesVersion",
+            actions=["s3:GetObject"],
+            resources=[f"{state}/projects/{project}/{STATES_VERSION}"],
         ),
         iam.Statement(
             # Names of other stacks may be seen: the backend looks for old ones.
@@ -541,11 +550,7 @@ def deploy_statements(
         iam.Statement(
             sid="ScalingsOwnRole",
             actions=["iam:CreateServiceLinkedRole"],
-            resources=[
-                f"arn:{names.partition}:iam::{names.account_id}:role/aws-service-role/"
-                "sagemaker.application-autoscaling.amazonaws.com/"
-                "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
-            ],
+            resources=[scaling_role_arn(names)],
         ),
         iam.Statement(
             sid="Alarms",

@@ -636,8 +636,10 @@ class ReleaseSide(_Side):
                 ["MODEL_PACKAGE_ARN", "REASON"],
                 self.contract["alerts_topic_arn"],
             )
-            given = ("MODEL_PACKAGE_ARN", "KIND", "REASON")
-            put_back = {name: f"#{{variables.{name}}}" for name in given}
+            # CodePipeline lays a variable's text into the JSON of a build's variables as it is: the
+            # reason, which is anybody's text, is told by the pipeline and not handed on.
+            handed = ("MODEL_PACKAGE_ARN", "KIND")
+            put_back = {name: f"#{{variables.{name}}}" for name in handed}
             restores: dict[str, Input[str]] = {
                 target: self.delivery(
                     f"restore-{target}",
@@ -652,7 +654,7 @@ class ReleaseSide(_Side):
                             {**put_back, "ENVIRONMENT": target, "EXECUTION": EXECUTION},
                         ),
                     ],
-                    given,
+                    [*handed, "REASON"],
                     role=f"restore-{target}",
                 ).name
                 for target, build in builds.items()

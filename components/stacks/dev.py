@@ -80,6 +80,7 @@ def dev(
             "feature_store": settings.data_access.feature_store,
             "datazone": settings.data_access.datazone,
             "data_key_arn": baseline.key_arns["data"],
+            "logs_key_arn": baseline.key_arns["logs"],
             "s3_endpoint_ids": [network.endpoint_ids["s3"]],
             "access_log_bucket": baseline.access_log_bucket,
             "boundary_arn": baseline.boundary_arn,

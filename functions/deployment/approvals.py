@@ -123,9 +123,10 @@ class ManualApprovals:
         result: Mapping[str, Any] = (newest.get("output") or {}).get("executionResult") or {}
         why = str(result.get("externalExecutionSummary") or "")
         by = str(newest.get("updatedBy") or "")
-        if not by:
-            by, said = self._state(project, execution, newest)
-            why = why or said
+        if not by or not why.strip():
+            # The comment is not promised to be the action's summary, nor the user to be told.
+            who, said = self._state(project, execution, newest)
+            by, why = by or who, why if why.strip() else said
         return ManualApproval(by, by, stamp(newest["lastUpdateTime"]), why)
 
     def _state(

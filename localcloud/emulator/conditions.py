@@ -36,6 +36,7 @@ _FROM_INPUT: dict[str, tuple[str, ...]] = {
     "lambda:SubnetIds": ("VpcConfig.SubnetIds",),
     "s3:VersionId": ("VersionId",),
     "s3:delimiter": ("Delimiter",),
+    "s3:if-none-match": ("IfNoneMatch",),
     "s3:max-keys": ("MaxKeys",),
     "s3:prefix": ("Prefix",),
     "s3:x-amz-acl": ("ACL",),

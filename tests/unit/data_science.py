@@ -16,8 +16,8 @@ from tests.unit.conftest import ACCOUNTS, REGION, Program, place, run_program
 
 SUBNETS = ["subnet-a", "subnet-b"]
 GROUPS = ["sg-a", "sg-b"]
-STORAGE_KEY, DATA_KEY = (
-    f"arn:aws:kms:{REGION}:{ACCOUNTS['dev']}:key/{name}" for name in ("storage", "data")
+STORAGE_KEY, DATA_KEY, LOGS_KEY = (
+    f"arn:aws:kms:{REGION}:{ACCOUNTS['dev']}:key/{name}" for name in ("storage", "data", "logs")
 )
 MODELS_KEY = f"arn:aws:kms:{REGION}:{ACCOUNTS['dev']}:key/registry-models-id"
 TYPES = {
@@ -90,6 +90,7 @@ def make_data(changes: Mapping[str, Any] | None = None, **placement: Any) -> Dat
         "feature_store": True,
         "datazone": True,
         "data_key_arn": DATA_KEY,
+        "logs_key_arn": LOGS_KEY,
         "s3_endpoint_ids": ["vpce-dev-s3"],
         "access_log_bucket": "access-logs",
         "boundary_arn": names.policy_arn("boundary"),

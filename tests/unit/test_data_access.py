@@ -10,7 +10,15 @@ import pytest
 from components.data_access import EXEMPT_ROLES
 from localcloud.authorization import Evaluator
 from tests.unit.conftest import Program, place, run_program
-from tests.unit.data_science import DATA_KEY, Names, Role, boundary, make_data, role_policies
+from tests.unit.data_science import (
+    DATA_KEY,
+    LOGS_KEY,
+    Names,
+    Role,
+    boundary,
+    make_data,
+    role_policies,
+)
 
 NAMES = Names.at(place("dev"))
 WAYS = {
@@ -55,8 +63,12 @@ def test_catalog_and_its_jobs_are_encrypted(data: Program) -> None:
     }
     assert settings["connectionPasswordEncryption"]["awsKmsKeyId"] == DATA_KEY
     (jobs,) = data.of("aws:glue/securityConfiguration:SecurityConfiguration")
-    assert {part["kmsKeyArn"] for part in jobs.inputs["encryptionConfiguration"].values()} == {
-        DATA_KEY
+    parts = jobs.inputs["encryptionConfiguration"]
+    assert {name: part["kmsKeyArn"] for name, part in parts.items()} == {
+        # CloudWatch Logs itself may use this one.
+        "cloudwatchEncryption": LOGS_KEY,
+        "jobBookmarksEncryption": DATA_KEY,
+        "s3Encryption": DATA_KEY,
     }
 
 

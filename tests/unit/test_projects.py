@@ -125,7 +125,11 @@ def test_a_version_is_put_back_without_the_stages_in_between(made: dict[str, Pro
         given = variables(restore["stages"][1]["actions"][0])
         asked = {item["name"] for item in restore["variables"]}
         assert asked == {"MODEL_PACKAGE_ARN", "KIND", "REASON"}
-        assert {key: given[key] for key in asked} == {key: f"#{{variables.{key}}}" for key in asked}
+        # The reason is anybody's text, and CodePipeline does not escape it in a build's variables.
+        handed = asked - {"REASON"}
+        assert {key: given.get(key) for key in asked} == {
+            key: f"#{{variables.{key}}}" if key in handed else None for key in asked
+        }
         assert given["ENVIRONMENT"] == target
 
 

@@ -126,7 +126,7 @@ CELLS = {
     "backend's version": Cell(
         "governance",
         lambda project: f"{HUB.bucket_arn('pulumi-state')}/projects/{project}/.pulumi/meta.yaml",
-        {"s3:GetObject": RELEASES, "s3:PutObject": RELEASES},
+        {"s3:GetObject": RELEASES, "s3:PutObject": set()},
     ),
     "state of another of the kind": Cell(
         "governance",

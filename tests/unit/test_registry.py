@@ -110,10 +110,10 @@ BUCKETS = {
 
 
 def cells(bucket: str) -> Iterator[tuple[str, str, str, str, bool]]:
-    """Action, endpoint, tag, via a service, and whether the request must be denied."""
+    """Action, endpoint, tag, via a service or a service's own, and whether it must be denied."""
     _, _, endpoints, tags, actions = BUCKETS[bucket]
     for action, endpoint, tag, via in itertools.product(
-        actions, [*endpoints, "vpce-other", ""], [*tags, "other", ""], ["true", "false"]
+        actions, [*endpoints, "vpce-other", ""], [*tags, "other", ""], ["true", "false", "itself"]
     ):
         denied = endpoint not in endpoints and tag not in tags and via == "false"
         yield action, endpoint, tag, via, denied
@@ -134,7 +134,8 @@ def bucket_cell(
         document,
         aws__sourceVpce=endpoint,
         aws__PrincipalTag_in_Principal=tag,
-        aws__ViaAWSService=via,
+        aws__ViaAWSService="true" if via == "true" else "false",
+        aws__PrincipalIsAWSService="true" if via == "itself" else "false",
     )
 
 
@@ -278,7 +279,8 @@ def key_cell(
         names.account_id,
         document,
         aws__sourceVpce=endpoint,
-        aws__ViaAWSService=via,
+        aws__ViaAWSService="true" if via == "true" else "false",
+        aws__PrincipalIsAWSService="true" if via == "itself" else "false",
     )
 
 
@@ -301,7 +303,7 @@ def test_the_key_is_used_through_known_endpoints_or_services(
     names = HUB if place_ == "hub" else DEV
     gone = without(without(document, "DenyNoVPC"), "DenyDescribeNoVPC")
     for action, endpoint, via in itertools.product(
-        [*USES, "kms:DescribeKey"], [*endpoints, "vpce-other", ""], ["true", "false"]
+        [*USES, "kms:DescribeKey"], [*endpoints, "vpce-other", ""], ["true", "false", "itself"]
     ):
         denied = endpoint not in endpoints and via == "false"
         if action == "kms:DescribeKey" and role != "someone":

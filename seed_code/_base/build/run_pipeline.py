@@ -33,6 +33,12 @@ _REFUSALS = (
     validation.DefinitionError,
     execution.DataMissingError,
 )
+_FAILURES = (
+    ClientError,
+    BotoCoreError,
+    execution.OtherCodeError,
+    execution.TimeoutExceededError,
+)
 
 
 def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
@@ -192,7 +198,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except _REFUSALS as error:
         print(error, file=sys.stderr)
         return 2
-    except (ClientError, BotoCoreError, execution.TimeoutExceededError) as error:
+    except (
+        ClientError,
+        BotoCoreError,
+        execution.OtherCodeError,
+        execution.TimeoutExceededError,
+    ) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 3
 

@@ -31,6 +31,10 @@ class TimeoutExceededError(RuntimeError):
     """The execution takes longer than was allowed; it goes on."""
 
 
+class OtherCodeError(RuntimeError):
+    """Where a script belongs lies another; the message says where."""
+
+
 def _code(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
@@ -38,7 +42,8 @@ def _code(error: ClientError) -> str:
 def upload(s3: Any, code: Mapping[str, bytes], key_arn: str) -> int:
     """Puts scripts where a definition says that they are; gives how many were not there yet.
 
-    A URI contains the hash of what lies there, so what is there is right.
+    A URI contains the hash of what lies there. What is there is read all the same: others may have
+    put something there, and jobs would run it.
 
     Args:
         s3: A boto3 client of S3.
@@ -47,6 +52,7 @@ def upload(s3: Any, code: Mapping[str, bytes], key_arn: str) -> int:
 
     Raises:
         ClientError: S3's.
+        OtherCodeError: Something else lies there.
     """
     made = 0
     for uri, content in code.items():
@@ -65,6 +71,11 @@ def upload(s3: Any, code: Mapping[str, bytes], key_arn: str) -> int:
         except ClientError as error:
             if _code(error) != "PreconditionFailed":
                 raise
+            if s3.get_object(Bucket=bucket, Key=key)["Body"].read() != content:
+                raise OtherCodeError(
+                    f"{uri} is not the script of this repository, though its folder is called by"
+                    " its hash: find out who put it there, and have it deleted"
+                ) from None
     return made
 
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import io
 import json
 from typing import Any
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError
+from botocore.response import StreamingBody
 from botocore.stub import Stubber
 
 from pipelinekit import execution
@@ -165,12 +167,18 @@ def test_scripts_are_uploaded_once_and_encrypted() -> None:
         "SSEKMSKeyId": "key",
         "IfNoneMatch": "*",
     }
+    place = {name: expected[name] for name in ("Bucket", "Key")}
     with Stubber(s3) as stub:
         stub.add_response("put_object", {}, expected)
-        stub.add_client_error("put_object", "PreconditionFailed", http_status_code=412)
+        for there in (b"pass", b"import os"):
+            stub.add_client_error("put_object", "PreconditionFailed", http_status_code=412)
+            body = StreamingBody(io.BytesIO(there), len(there))
+            stub.add_response("get_object", {"Body": body}, place)
         stub.add_client_error("put_object", "AccessDenied", http_status_code=403)
         assert execution.upload(s3, code, "key") == 1
         assert execution.upload(s3, code, "key") == 0
+        with pytest.raises(execution.OtherCodeError, match="not the script of this repository"):
+            execution.upload(s3, code, "key")
         with pytest.raises(ClientError, match="AccessDenied"):
             execution.upload(s3, code, "key")
 
