@@ -50,9 +50,12 @@ class Account:
         self.role = cloud.role(
             f"{NAME}-build",
             {"Action": "ssm:GetParameters", "Resource": "*"},
-            {"Action": "s3:PutObject", "Resource": f"arn:aws:s3:::{BUCKETS['models']}/abalone/*"},
+            {
+                "Action": ["s3:GetObject", "s3:PutObject"],
+                "Resource": f"arn:aws:s3:::{BUCKETS['models']}/abalone/*",
+            },
             {"Action": "s3:ListBucket", "Resource": f"arn:aws:s3:::{BUCKETS['data']}"},
-            {"Action": "kms:GenerateDataKey", "Resource": self.keys["models"]},
+            {"Action": ["kms:Decrypt", "kms:GenerateDataKey"], "Resource": self.keys["models"]},
             {"Action": "iam:PassRole", "Resource": arn},
             {
                 "Action": [

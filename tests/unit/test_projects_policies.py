@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 
 from components import iam
+from components.framework_images import BUILT_IN, CLARIFY, DEEP_LEARNING, MODEL_MONITOR
+from components.images import PULL
 from components.naming import Names
 from components.projects import policies
 from components.retraining import retraining_statements
 from localcloud.authorization import Evaluator, Policies, Request
-from tests.unit.conftest import ACCOUNTS, Program, place
+from tests.unit.conftest import ACCOUNTS, REGION, Program, place
 from tests.unit.data_science import Role, role_policies
 from tests.unit.projects import GROUPS, SUBNETS, key, program, roles
 
@@ -198,7 +200,10 @@ CELLS = {
     "captured traffic": Cell(
         "prod",
         lambda project: f"{PROD.bucket_arn('logs')}/data-capture/acme-prod-{project}/1.jsonl",
-        {"s3:GetObject": {f"prod/model-execution-{OWN}"}, "s3:DeleteObject": set()},
+        {
+            **{f"s3:{verb}Object": {f"prod/model-execution-{OWN}"} for verb in ("Get", "Put")},
+            "s3:DeleteObject": set(),
+        },
     ),
     "reports of monitoring": Cell(
         "prod",
@@ -283,6 +288,30 @@ def test_a_role_has_its_projects_thing_and_no_other_projects(
 
     assert allowed(OWN) == set(cell.may[action])
     assert allowed(OTHER) == set()
+
+
+@pytest.mark.parametrize("table", [BUILT_IN, CLARIFY, DEEP_LEARNING, MODEL_MONITOR])
+def test_jobs_and_models_pull_the_images_of_awss_frameworks_and_of_no_other_account(
+    own: dict[str, Role], table: Mapping[str, str]
+) -> None:
+    running = {
+        "dev/training", f"preprod/model-execution-{OWN}", f"prod/model-execution-{OWN}",
+    }  # fmt: skip
+
+    def pull(region: str, account: str) -> set[str]:
+        image = f"arn:aws:ecr:{region}:{account}:repository/sagemaker-image"
+        return {
+            name
+            for name, role in own.items()
+            # AWS's repositories let everybody pull: as if the image were the account's own.
+            if all(
+                role.may(action, image, owner=ACCOUNTS[name.partition("/")[0]]) for action in PULL
+            )
+        }
+
+    assert pull(REGION, table[REGION]) == running
+    assert pull("us-east-1", table["us-east-1"]) == set()
+    assert pull(REGION, "999999999999") == set()
 
 
 @pytest.mark.parametrize("ci", ["codepipeline", "github"])

@@ -262,6 +262,33 @@ def test_uploads_name_no_other_key(
         assert not put(without(document, denied_by)).explicit_deny
 
 
+@pytest.mark.parametrize(
+    ("key", "mark", "refused"),
+    [
+        ("house/code/0123456789abcdef/train.py", "", True),
+        ("house/code/0123456789abcdef/train.py", "*", False),
+        ("house/code/notes.txt", "", False),
+        ("house/1/model.tar.gz", "", False),
+    ],
+)
+def test_code_of_pipelines_is_put_once_by_whoever(
+    key: str, mark: str, refused: bool, dev: Program, evaluator: Evaluator
+) -> None:
+    document = bucket_policy(dev)
+    for role in ("data-scientist-execution", "house-build", "deployer"):
+        decision = decide(
+            evaluator,
+            session(DEV, role),
+            "s3:PutObject",
+            f"{DEV.bucket_arn('models')}/{key}",
+            DEV.account_id,
+            document,
+            aws__sourceVpce="vpce-dev-s3",
+            **{"s3:if-none-match": mark},
+        )
+        assert ("DenyOtherCode" in decision.sids) is refused
+
+
 # --- the models key ------------------------------------------------------------------------------
 
 USES = ["kms:Encrypt", "kms:Decrypt", "kms:ReEncryptFrom", "kms:GenerateDataKey"]
