@@ -313,14 +313,24 @@ def pipeline_statements(names: Names, persona: str) -> list[iam.Statement]:
     leads, every = (names.arn("sagemaker", of) for of in (LEADS_PIPELINES, "pipeline/*"))
     lead = persona == "lead-data-scientist"
     apart = (
-        iam.Statement(sid="ChangeLeadsPipelines", actions=changing, resources=[leads])
+        [iam.Statement(sid="ChangeLeadsPipelines", actions=changing, resources=[leads])]
         if lead
-        else iam.Statement(
-            sid="DenyLeadsPipelines",
-            effect="Deny",
-            actions=[*changing, "sagemaker:StartPipelineExecution"],
-            resources=[leads],
-        )
+        else [
+            iam.Statement(
+                sid="DenyLeadsPipelines",
+                effect="Deny",
+                actions=[*changing, "sagemaker:StartPipelineExecution"],
+                resources=[leads],
+            ),
+            iam.Statement(
+                # Who changes a pipeline and names no role passes none: a project's, which runs as
+                # its own role, comes from its repository alone.
+                sid="DenyProjectsPipelines",
+                effect="Deny",
+                actions=changing,
+                resources=[names.arn("sagemaker", f"pipeline/{names.name('*')}")],
+            ),
+        ]
     )
     return [
         iam.Statement(
@@ -331,7 +341,7 @@ def pipeline_statements(names: Names, persona: str) -> list[iam.Statement]:
                      "sagemaker:DescribePipelineDefinitionForExecution"],
             resources=[every],
         ),
-        apart,
+        *apart,
         iam.Statement(
             sid="PassOnlyTheJobRole",
             actions=["iam:PassRole"],

@@ -520,6 +520,8 @@ def test_a_pipeline_with_the_leads_types_is_the_leads_to_start_and_change(
     assert may("lead-data-scientist-try") is lead
     # Of a name that others may start, a lead makes none: it would run on the lead's types.
     assert may("try") is (not lead or action == "StartPipelineExecution")
+    # A project's comes from its repository; who starts it is known to be who registered.
+    assert may("acme-dev-churn") is (action == "StartPipelineExecution")
 
 
 @pytest.mark.parametrize(
