@@ -118,6 +118,17 @@ def promotion_statements(
             resources=[models_key_arn],
         ),
         iam.Statement(
+            # SageMaker keeps a card under the key by a grant, which its maker lets it have. Source:
+            # handler permissions of AWS::SageMaker::ModelCard.
+            sid="LetSageMakerKeepCards",
+            actions=["kms:CreateGrant"],
+            resources=[models_key_arn],
+            conditions={
+                "StringEquals": {"kms:ViaService": f"sagemaker.{hub.region}.amazonaws.com"},
+                "Bool": {"kms:GrantIsForAWSResource": "true"},
+            },
+        ),
+        iam.Statement(
             sid="KeepImages",
             actions=[
                 "ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage",
@@ -126,6 +137,7 @@ def promotion_statements(
             ],
             resources=[hub.arn("ecr", f"repository/{hub.name('*', 'repository')}")],
         ),
+        *_looking_at_images(hub),
         iam.Statement(
             sid="Register",
             actions=[
@@ -160,6 +172,19 @@ def promotion_statements(
             resources=[queue_arn],
         ),
     ]  # fmt: skip
+
+
+def _looking_at_images(hub: Names) -> list[iam.Statement]:
+    """Looking at AWS's own images, which stay where they are.
+
+    SageMaker registers a version only for who may look at its images. Source: handler permissions
+    of AWS::SageMaker::ModelPackage.
+    """
+    # Not every region has such images, and a statement must have a resource.
+    repositories = framework_images.repositories(hub)
+    actions = ["ecr:BatchGetImage", "ecr:DescribeImages"]
+    found = iam.Statement(sid="LookAtAwsImages", actions=actions, resources=repositories)
+    return [found] if repositories else []
 
 
 def service_roles(hub: Names) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from moto.events.models import EventPattern
 
-from components import events, iam, promotion
+from components import baseline_policies, events, iam, promotion
 from components.naming import Names
 from components.promotion import ApprovalForwarder, PromotionQueue
 from components.registry import Sharing, group_statements
@@ -246,6 +246,65 @@ def test_a_group_that_promotion_makes_is_read_by_its_own_projects_deployments_al
         )
         asked = Policies(identity={"work": everything}, resource=policy)
         assert evaluator.evaluate(request, asked).allowed is may, role
+
+
+KEY = HUB.arn("kms", "key/models")
+OF_CARDS = {
+    "kms:CallerAccount": HUB.account_id,
+    "kms:ViaService": "sagemaker.eu-west-1.amazonaws.com",
+    "kms:GrantIsForAWSResource": "true",
+}
+XGBOOST = "arn:aws:ecr:eu-west-1:141502667606:repository/sagemaker-xgboost"
+FOREIGN = "arn:aws:ecr:eu-west-1:999999999999:repository/mine"
+
+
+def promoting(region: str = "eu-west-1") -> list[iam.Statement]:
+    placement = place("governance", region=region)
+    return promotion.promotion_statements(placement, KEY, HUB.arn("sqs", "promotions"))
+
+
+@pytest.mark.parametrize(
+    ("action", "resource", "context", "may"),
+    [
+        ("kms:CreateGrant", KEY, OF_CARDS, True),
+        ("kms:CreateGrant", KEY, {**OF_CARDS, "kms:GrantIsForAWSResource": "false"}, False),
+        # Other services may use the key, too: promotion makes no grants for them.
+        (
+            "kms:CreateGrant",
+            KEY,
+            {**OF_CARDS, "kms:ViaService": "s3.eu-west-1.amazonaws.com"},
+            False,
+        ),
+        ("kms:CreateGrant", HUB.arn("kms", "key/messages"), OF_CARDS, False),
+        ("ecr:BatchGetImage", XGBOOST, {}, True),
+        ("ecr:DescribeImages", XGBOOST, {}, True),
+        ("ecr:PutImage", XGBOOST, {}, False),
+        ("ecr:BatchGetImage", FOREIGN, {}, False),
+        ("ecr:DescribeImages", HUB.arn("ecr", "repository/acme-governance-scorer"), {}, True),
+    ],
+)
+def test_promotion_has_what_sagemaker_asks_of_who_makes_cards_and_versions(
+    evaluator: Evaluator, action: str, resource: str, context: dict[str, str], may: bool
+) -> None:
+    arn = f"arn:aws:sts::{HUB.account_id}:assumed-role/{HUB.role(promotion.PROMOTION)}/x"
+    # The hub's models key, or a repository that lets everybody in: promotion's own policy decides.
+    theirs = {
+        "kms": baseline_policies.key_statements(HUB, "models"),
+        "ecr": [iam.Statement(sid="All", principals="*", actions=["*"], resources=["*"])],
+    }[action.partition(":")[0]]
+    decided = evaluator.evaluate(
+        Request(arn, action, resource, context=context),
+        Policies(
+            {"work": iam.document(promoting())},
+            resource=None if ":repository/acme-" in resource else iam.document(theirs),
+        ),
+    )
+    assert decided.allowed is may
+
+
+def test_a_region_without_images_of_aws_names_none() -> None:
+    assert not [s for s in promoting("xx-west-9") if s.sid == "LookAtAwsImages"]
+    assert all(statement.resources for statement in promoting("xx-west-9"))
 
 
 RUN = "pipeline/acme-dev-houses/execution/a1b2"
