@@ -147,9 +147,21 @@ def _artifact(uri: str, name: str, path: str) -> Artifact:
 
 
 def check_artifacts(
-    artifacts: list[Artifact], source: Source, allowed: tuple[str, ...], bucket: str
+    artifacts: list[Artifact], source: Source, allowed: tuple[str, ...], folder: str, bucket: str
 ) -> None:
-    """Refuses artifacts outside the allowed buckets, and those whose copies would have no name.
+    """Refuses artifacts that are not the group's own, and those whose copies would have no name.
+
+    The function reads whole buckets of the source account, and what it copies is read by the
+    group's models: whoever registers a version could have another project's artifacts copied there.
+    A project writes below its name, which its group is called by, so a version may name what lies
+    there and nothing else. The same holds for groups that have no project.
+
+    Args:
+        artifacts: What the version names.
+        source: The version.
+        allowed: The buckets of its account that artifacts may come from.
+        folder: What its group's keys begin with, with the slash at the end.
+        bucket: The hub's.
 
     Raises:
         Refused: As said.
@@ -160,6 +172,12 @@ def check_artifacts(
                 f"{artifact.uri} is outside the buckets that account {source.account} may promote "
                 f"from ({', '.join(allowed) or 'none'}): store it there and register the version "
                 "again.",
+                source.arn,
+            )
+        if not artifact.key.startswith(folder):
+            raise Refused(
+                f"{artifact.uri[:200]} is outside the folder {folder} that versions of "
+                f"{source.group} may name: store it there and register the version again.",
                 source.arn,
             )
         if len(target_uri(artifact.uri, source, bucket)) > _MAX_URI:

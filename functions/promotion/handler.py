@@ -23,7 +23,8 @@ Environment:
 ``READER_ROLES``         JSON, source account -> role that reads versions and images there.
 ``SOURCE_BUCKETS``       JSON, source account -> list of buckets that artifacts may come from.
 ``SOURCE_PREFIXES``      JSON, source account -> what its promoted groups' names begin with, such
-                         as ``acme-dev-``; image repositories' names may begin with it too.
+                         as ``acme-dev-``; image repositories' names may begin with it too. What
+                         follows it in a group's name is the folder of the group's artifacts.
 ``GROUP_PREFIX``         What takes its place in central groups' names: ``acme-governance-``.
 ``IMAGE_ACCOUNTS``       JSON list of accounts whose images are used where they are: those of AWS's
                          framework images. Optional, default ``[]``.

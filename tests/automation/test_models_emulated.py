@@ -33,6 +33,7 @@ from tests.functions.platform import (
     FRAMEWORK_IMAGE,
     MODELS,
     SOURCES,
+    folder,
     message,
     raw_message,
 )
@@ -578,18 +579,20 @@ def test_an_approval_that_was_refused_is_promoted_by_redrive_once_its_cause_is_g
         assert cli.main(["promotions", *arguments, "--profile", "alex"]) == cli.CLEAN
         return capsys.readouterr().out
 
-    def approved(key: str) -> str:
-        container = {"Image": FRAMEWORK_IMAGE, "ModelDataUrl": f"s3://{SOURCES}/{key}"}
-        arn = platform.register(container=container)
+    def approved(group: str) -> str:
+        late = f"s3://{SOURCES}/{folder(group)}late.bin"
+        arn = platform.register(group, container={"Image": FRAMEWORK_IMAGE, "ModelDataUrl": late})
         assert platform.deliver(message(arn)) == []
         return arn
 
-    first, second = approved("first/late.bin"), approved("second/late.bin")
+    group = platform.group()
+    key = f"{folder(group)}late.bin"
+    first, second = approved(group), approved(platform.group())
     told = promotions("list")
     assert "2 not promoted" in told
-    assert f"{first}\n  artifacts: There is nothing at s3://{SOURCES}/first/late.bin" in told
+    assert f"{first}\n  artifacts: There is nothing at s3://{SOURCES}/{key}" in told
 
-    platform.upload("first/late.bin", b"weights")
+    platform.upload(key, b"weights")
     assert "1 tried anew" in promotions("redrive", "--source", first)
     (waiting,) = platform.sqs.receive_message(QueueUrl=platform.queue)["Messages"]
     assert platform.deliver(raw_message(waiting["Body"])) == []

@@ -124,6 +124,11 @@ def reader_statements() -> list[dict[str, Any]]:
     ]
 
 
+def folder(group: str) -> str:
+    """What keys of a group's artifacts begin with, in dev."""
+    return f"{group.removeprefix('acme-dev-')}/"
+
+
 class Crash(BaseException):
     """The function's process ends here: nothing of it runs any more."""
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from functions.promotion.events import Source
 from functions.promotion.settings import SettingsError, read_settings
 from tests.functions.platform import (
     FOREIGN,
@@ -16,29 +17,41 @@ from tests.functions.platform import (
     FRAMEWORK_IMAGE,
     SOURCES,
     Platform,
+    folder,
     message,
     raw_message,
 )
 from tests.localcloud.emulators import DEV, HUB, PROD, REGION
 
 Made = Callable[[Platform], str]
+OWN = "s3://own/"
+"""Stands for the folder of a group that is made later."""
+
+
+def in_own(value: Any, group: str) -> Any:
+    """A part of a version with the group's folder for ``OWN``."""
+    return json.loads(json.dumps(value).replace(OWN, f"s3://{SOURCES}/{folder(group)}"))
+
+
+def with_container(**container: Any) -> Made:
+    def make(platform: Platform) -> str:
+        group = platform.group()
+        return platform.register(group, container=in_own(container, group))
+
+    return make
 
 
 def with_model(uri: str, **container: Any) -> Made:
-    return lambda platform: platform.register(
-        container={"Image": FRAMEWORK_IMAGE, "ModelDataUrl": uri, **container}
-    )
+    return with_container(Image=FRAMEWORK_IMAGE, ModelDataUrl=uri, **container)
 
 
 def with_image(image: str, **container: Any) -> Made:
-    return lambda platform: platform.register(container={"Image": image, **container})
+    return with_container(Image=image, **container)
 
 
 def with_data(**source: Any) -> Made:
     where = {"S3DataType": "S3Prefix", "CompressionType": "None", **source}
-    return lambda platform: platform.register(
-        container={"Image": FRAMEWORK_IMAGE, "ModelDataSource": {"S3DataSource": where}}
-    )
+    return with_container(Image=FRAMEWORK_IMAGE, ModelDataSource={"S3DataSource": where})
 
 
 def in_group(name: str) -> Made:
@@ -66,18 +79,19 @@ ECR = f"dkr.ecr.{REGION}.amazonaws.com"
     ("make", "step", "cause"),
     [
         (with_model(f"s3://{FOREIGN}/model.bin"), "plan", f"outside the buckets .*{SOURCES}"),
-        (with_model(f"s3://{SOURCES}/not/there"), "artifacts", "nothing at s3://"),
+        (with_model(f"{OWN}not/there"), "artifacts", "nothing at s3://"),
+        (with_model(f"s3://{SOURCES}/another/model.bin"), "plan", "outside the folder"),
         (with_model("https://example.com/model.bin"), "plan", "must be written as s3"),
         (with_model(f"s3://{SOURCES}"), "plan", "names no object"),
-        (with_model(f"s3://{SOURCES}/{'k' * 1000}"), "plan", "too long"),
+        (with_model(f"{OWN}{'k' * 980}"), "plan", "too long"),
         (
-            with_model(f"s3://{SOURCES}/m", Environment={"DATA": f"a,s3://{SOURCES}/b"}),
+            with_model(f"{OWN}m", Environment={"DATA": f"a,{OWN}b"}),
             "plan",
             r"Environment\.DATA",
         ),
-        (with_data(S3Uri=f"s3://{SOURCES}/none/"), "artifacts", "nothing at s3://"),
+        (with_data(S3Uri=f"{OWN}none/"), "artifacts", "nothing at s3://"),
         (
-            with_data(S3Uri=f"s3://{SOURCES}/a/", ManifestS3Uri=f"s3://{SOURCES}/m"),
+            with_data(S3Uri=f"{OWN}a/", ManifestS3Uri=f"{OWN}m"),
             "plan",
             "by a manifest",
         ),
@@ -120,10 +134,10 @@ def test_an_image_without_a_repository_in_the_hub_is_refused(platform: Platform)
 
 
 def test_what_was_refused_is_promoted_once_it_is_repaired(platform: Platform) -> None:
-    arn = with_model(f"s3://{SOURCES}/repaired.bin")(platform)
+    arn = with_model(f"{OWN}repaired.bin")(platform)
     assert platform.deliver(message(arn)) == []
     (dead,) = platform.dead()
-    platform.upload("repaired.bin", b"now")
+    platform.upload(f"{folder(Source.parse(arn).group)}repaired.bin", b"now")
     assert platform.deliver(raw_message(dead["Body"])) == []
     assert len(platform.central(arn)) == 1
 
@@ -187,8 +201,12 @@ class TestForAWhile:
         self, platform: Platform, operation: str, error: str
     ) -> None:
         digest = platform.push(f"{operation}{error}".encode())
-        model = platform.upload("while/model.bin", b"weights")
-        arn = platform.register(container={"Image": platform.image(digest), "ModelDataUrl": model})
+        group = platform.group()
+        container = {
+            "Image": platform.image(digest),
+            "ModelDataUrl": platform.upload(f"{folder(group)}model.bin", b"weights"),
+        }
+        arn = platform.register(group, container=container)
         service, name = operation.split(":")
         platform.cloud.control(
             "POST", "faults", {"service": service, "operation": name, "error": error}
@@ -264,11 +282,13 @@ class TestForAWhile:
     def test_an_artifact_that_changes_while_it_is_copied_is_copied_anew(
         self, platform: Platform
     ) -> None:
-        model = platform.upload("changing.bin", b"old")
-        arn = with_model(model)(platform)
+        group = platform.group()
+        key = f"{folder(group)}changing.bin"
+        model = platform.upload(key, b"old")
+        arn = platform.register(group, container={"Image": FRAMEWORK_IMAGE, "ModelDataUrl": model})
 
         def change() -> None:
-            platform.upload("changing.bin", b"new")
+            platform.upload(key, b"new")
 
         platform.wire.before["s3:CopyObject"] = change
         record = message(arn)
