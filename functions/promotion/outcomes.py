@@ -56,7 +56,7 @@ OUTCOMES: Mapping[Outcome, Ending] = {
     ),
     Outcome.REFUSED: Ending(
         "the version can never be promoted as it is: a foreign account, bucket or registry,"
-        " another project's or a missing artifact, a malformed event",
+        " an artifact that is another project's, changed or missing, a malformed event",
         Fate.DEAD,
     ),
     Outcome.GIVEN_UP: Ending("it failed at its last delivery", Fate.DEAD),

@@ -284,8 +284,8 @@ class TestForAWhile:
     ) -> None:
         group = platform.group()
         key = f"{folder(group)}changing.bin"
-        model = platform.upload(key, b"old")
-        arn = platform.register(group, container={"Image": FRAMEWORK_IMAGE, "ModelDataUrl": model})
+        # SageMaker records nothing of it at registration.
+        arn = platform.register(group, SamplePayloadUrl=platform.upload(key, b"old"))
 
         def change() -> None:
             platform.upload(key, b"new")
@@ -297,6 +297,85 @@ class TestForAWhile:
         platform.wire.before.clear()
         assert platform.deliver(message(arn)) == []
         assert list(platform.objects(f"promoted/{DEV}/{arn.split('/')[1]}/").values()) == [b"new"]
+
+
+class TestModelDataOfAVersion:
+    """What was approved is what was registered, as far as SageMaker recorded it."""
+
+    @staticmethod
+    def in_parts(platform: Platform, key: str, *parts: bytes) -> None:
+        where = {"Bucket": SOURCES, "Key": key}
+        upload = platform.s3.create_multipart_upload(**where)["UploadId"]
+        etags = [
+            platform.s3.upload_part(**where, UploadId=upload, PartNumber=n, Body=body)["ETag"]
+            for n, body in enumerate(parts, 1)
+        ]
+        platform.s3.complete_multipart_upload(
+            **where,
+            UploadId=upload,
+            MultipartUpload={
+                "Parts": [{"ETag": etag, "PartNumber": n} for n, etag in enumerate(etags, 1)]
+            },
+        )
+
+    @staticmethod
+    def registered(platform: Platform, group: str, key: str, how: str) -> str:
+        uri = f"s3://{SOURCES}/{key}"
+        data = {"S3DataType": "S3Object", "CompressionType": "Gzip", "S3Uri": uri}
+        container: dict[str, Any] = {
+            "url": {"ModelDataUrl": uri},
+            "source": {"ModelDataSource": {"S3DataSource": data}},
+        }[how]
+        return platform.register(group, container={"Image": FRAMEWORK_IMAGE, **container})
+
+    def refused(self, platform: Platform, arn: str, cause: str) -> None:
+        assert platform.deliver(message(arn)) == []
+        (dead,) = platform.dead()
+        assert dead["Step"] == "artifacts"
+        assert cause in dead["Cause"], dead["Cause"]
+        assert platform.outcome(arn) == platform.ledger(arn)["Outcome"] == "refused"
+        assert platform.objects(f"{Source.parse(arn).prefix}") == {}
+        assert "sagemaker:CreateModelPackage" not in platform.wire.calls
+
+    @pytest.mark.parametrize("how", ["url", "source"])
+    def test_other_weights_are_refused_until_the_registered_ones_are_back(
+        self, platform: Platform, how: str
+    ) -> None:
+        group = platform.group()
+        key = f"{folder(group)}model.bin"
+        platform.upload(key, b"approved")
+        arn = self.registered(platform, group, key, how)
+        platform.upload(key, b"swapped!")
+        self.refused(platform, arn, f"s3://{SOURCES}/{key} is not what the version was registered")
+        platform.upload(key, b"approved")
+        assert platform.deliver(message(arn)) == []
+        assert platform.outcome(arn) == "promoted"
+
+    @pytest.mark.parametrize("how", ["url", "source"])
+    def test_an_object_uploaded_in_parts_is_known_by_its_etag_too(
+        self, platform: Platform, how: str
+    ) -> None:
+        group = platform.group()
+        key = f"{folder(group)}model.bin"
+        first = bytes(5 * 1024**2)
+        self.in_parts(platform, key, first, b"approved")
+        assert platform.s3.head_object(Bucket=SOURCES, Key=key)["ETag"].endswith('-2"')
+        arn = self.registered(platform, group, key, how)
+        # The same bytes in one part are another object to S3, and cannot be told to be the same.
+        platform.upload(key, first + b"approved")
+        self.refused(platform, arn, f"s3://{SOURCES}/{key} is not what the version was registered")
+        self.in_parts(platform, key, first, b"approved")
+        assert platform.deliver(message(arn)) == []
+        assert platform.outcome(arn) == "promoted"
+
+    def test_a_folder_is_not_the_object_that_was_registered(self, platform: Platform) -> None:
+        group = platform.group()
+        key = f"{folder(group)}model.bin"
+        platform.upload(key, b"approved")
+        arn = self.registered(platform, group, key, "url")
+        platform.s3.delete_object(Bucket=SOURCES, Key=key)
+        platform.upload(f"{key}/swapped", b"approved")
+        self.refused(platform, arn, f"nothing at s3://{SOURCES}/{key}")
 
 
 def test_log_lines_hold_no_secret(platform: Platform) -> None:

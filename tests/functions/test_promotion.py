@@ -160,6 +160,8 @@ def test_the_version_names_nothing_of_the_source_account(promoted: Promoted) -> 
         "Image": f"{HUB}.dkr.ecr.{REGION}.amazonaws.com/acme-governance-scorer@{digest}",
         "ImageDigest": digest,
         "ModelDataUrl": f"{home}/model.tar.gz",
+        # Of the copy: S3 gives it one of its own.
+        "ModelDataETag": hashlib.md5(b"weights", usedforsecurity=False).hexdigest(),
         "Environment": {"SAGEMAKER_SUBMIT_DIRECTORY": f"{home}/code.tar.gz", "A": "b"},
     }
     (other,) = version["AdditionalInferenceSpecifications"][0]["Containers"]

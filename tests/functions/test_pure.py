@@ -132,6 +132,37 @@ def test_what_an_s3_uri_stands_for_comes_from_its_place() -> None:
     assert target_uri("s3://b/k", SOURCE, "hub").endswith("/7/b/k")
 
 
+@pytest.mark.parametrize(
+    ("containers", "recorded"),
+    [
+        ([{"ModelDataUrl": "s3://b/m", "ModelDataETag": "e"}], {"e"}),
+        # Whether SageMaker writes them with quotes or without, they are the same.
+        ([{"ModelDataUrl": "s3://b/m", "ModelDataETag": '"e-2"'}], {"e-2"}),
+        ([{"ModelDataUrl": "s3://b/m"}], set[str]()),
+        ([{"S3DataSource": {"S3DataType": "S3Object", "S3Uri": "s3://b/m", "ETag": "e"}}], {"e"}),
+        # What it is of many objects is not known.
+        (
+            [{"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://b/m", "ETag": "e"}}],
+            set[str](),
+        ),
+        # An object has to be all that was recorded of it.
+        (
+            [
+                {"ModelDataUrl": "s3://b/m", "ModelDataETag": "e"},
+                {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://b/m"}},
+                {"ModelDataUrl": "s3://b/m", "ModelDataETag": "f"},
+            ],
+            {"e", "f"},
+        ),
+    ],
+)
+def test_what_sagemaker_recorded_of_an_object_is_known(
+    containers: list[dict[str, Any]], recorded: set[str]
+) -> None:
+    (found,) = find_artifacts({"InferenceSpecification": {"Containers": containers}})
+    assert found.etags == recorded
+
+
 def named_as(kind: str, uri: str) -> dict[str, Any]:
     """A version that names a place in S3 in one of the ways that there are."""
     data = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": uri}}
