@@ -43,6 +43,9 @@ LEDGER = "promotions"
 PROMOTION = "promotion"
 """The promotion function, its role in the hub, and its reader role in dev."""
 
+GROUP_POLICY = "group_policy.json"
+"""The file beside the function's code with the policy of groups that it makes."""
+
 READER = "promotion-reader"
 """Role in dev by which promotion reads versions and images."""
 
@@ -427,6 +430,8 @@ class PromotionQueue(EventComponent):
                 "placement": placement,
                 "purpose": PROMOTION,
                 "packages": ["promotion"],
+                # It names the roles of every environment: too long for a variable.
+                "files": {f"promotion/{GROUP_POLICY}": json.dumps(policy)} if by_policy else {},
                 "handler": "functions.promotion.handler.handle",
                 "description": "Promotes versions that were approved in dev",
                 "environment": {
@@ -440,7 +445,7 @@ class PromotionQueue(EventComponent):
                     "IMAGE_REPOSITORY": hub.name(""),
                     "LEASE_SECONDS": str(LEASE_SECONDS),
                     "CARD_OWNER": args["owner"],
-                    **({"GROUP_POLICY": json.dumps(policy)} if by_policy else {}),
+                    **({"GROUP_POLICY_FILE": GROUP_POLICY} if by_policy else {}),
                     **{key: json.dumps(value) for key, value in accounts.items()},
                 },
                 "policy": iam.render(

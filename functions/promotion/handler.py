@@ -30,9 +30,9 @@ Environment:
                          framework images. Optional, default ``[]``.
 ``IMAGE_REPOSITORY``     What takes the source prefix's place in names of the hub's image
                          repositories: ``acme-governance-``. A repository must exist.
-``GROUP_POLICY``         Resource policy of central groups that have none, ``${Group}`` standing for
-                         the group's name, ``${Project}`` for what of it follows ``GROUP_PREFIX``.
-                         Optional, default none.
+``GROUP_POLICY_FILE``    File in this folder with the resource policy of central groups that have
+                         none, ``${Group}`` standing for the group's name, ``${Project}`` for what
+                         of it follows ``GROUP_PREFIX``. Optional, default none.
 ``SERVICE_ROLES``        JSON list of names of roles that services and pipelines assume, ``*`` for
                          any characters: their sessions name nobody. Optional, default ``[]``.
 ``GROUP_TAGS``           JSON object, tags of groups and cards that the function makes. Optional.

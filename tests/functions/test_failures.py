@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -392,14 +393,15 @@ def test_log_lines_hold_no_secret(platform: Platform) -> None:
 
 
 class TestSettings:
-    def test_every_mistake_is_told_at_once(self, platform: Platform) -> None:
+    def test_every_mistake_is_told_at_once(self, platform: Platform, tmp_path: Path) -> None:
+        (tmp_path / "policy.json").write_text("[]")
         environ = platform.environ(
             HUB_ACCOUNT="12",
             MAX_RECEIVES="often",
             READER_ROLES=json.dumps({DEV: f"arn:aws:iam::{PROD}:role/reader"}),
             SOURCE_BUCKETS='{"dev": []}',
             IMAGE_ACCOUNTS="{}",
-            GROUP_POLICY="{",
+            GROUP_POLICY_FILE=str(tmp_path / "policy.json"),
             COPY_PART_BYTES="1",
         )
         del environ["LEDGER_TABLE"]
@@ -412,11 +414,28 @@ class TestSettings:
             "READER_ROLES",
             "SOURCE_BUCKETS",
             "IMAGE_ACCOUNTS",
-            "GROUP_POLICY",
+            "GROUP_POLICY_FILE",
             "COPY_PART_BYTES",
             "LEDGER_TABLE",
         }
         assert "LEDGER_TABLE is missing." in str(error.value)
+
+    @pytest.mark.parametrize(
+        ("content", "told"),
+        [
+            ("{", "expected JSON"),
+            ('"text"', "expected a policy document"),
+            (None, r"cannot be read \(No such file"),
+        ],
+    )
+    def test_the_groups_policy_is_a_documents_file(
+        self, platform: Platform, tmp_path: Path, content: str | None, told: str
+    ) -> None:
+        file = tmp_path / "policy.json"
+        if content is not None:
+            file.write_text(content)
+        with pytest.raises(SettingsError, match=f"GROUP_POLICY_FILE is '.*': .*{told}"):
+            read_settings(platform.environ(GROUP_POLICY_FILE=str(file)))
 
     def test_accounts_must_agree(self, platform: Platform) -> None:
         with pytest.raises(SettingsError, match="SOURCE_BUCKETS must name the same accounts"):
@@ -424,7 +443,7 @@ class TestSettings:
 
     def test_defaults(self, platform: Platform) -> None:
         environ = platform.environ()
-        for name in ("GROUP_POLICY", "GROUP_TAGS", "IMAGE_ACCOUNTS", "LEASE_SECONDS"):
+        for name in ("GROUP_POLICY_FILE", "GROUP_TAGS", "IMAGE_ACCOUNTS", "LEASE_SECONDS"):
             del environ[name]
         settings = read_settings(environ)
         assert (settings.group_policy, settings.group_tags) == ("", {})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import PurePath
 from typing import Any
 
 import pytest
@@ -203,7 +204,10 @@ def test_by_ram_promotion_has_nothing_to_do_with_policies_of_groups(run: Run) ->
         made = queue(run, sharing)
         (function,) = made.of("aws:lambda/function:Function")
         by_policy = sharing == "policy"
-        assert ("GROUP_POLICY" in function.inputs["environment"]["variables"]) is by_policy
+        named = function.inputs["environment"]["variables"].get("GROUP_POLICY_FILE")
+        assert named == (promotion.GROUP_POLICY if by_policy else None)
+        files = function.inputs["code"].assets
+        assert (f"functions/promotion/{promotion.GROUP_POLICY}" in files) is by_policy
         for action in ("Put", "Get", "Delete"):
             name = f"sagemaker:{action}ModelPackageGroupPolicy"
             held = [document for _, _, document in made.documents() if name in str(document)]
@@ -215,7 +219,10 @@ def test_a_group_that_promotion_makes_is_read_by_its_own_projects_deployments_al
 ) -> None:
     (function,) = queue(run).of("aws:lambda/function:Function")
     variables = function.inputs["environment"]["variables"]
-    settings = GroupSettings(variables["GROUP_POLICY"], {}, variables["GROUP_PREFIX"])
+    # As the function finds it: beside its settings, under the name that a variable tells.
+    folder = PurePath("functions/promotion/settings.py").parent
+    asset = function.inputs["code"].assets[str(folder / variables["GROUP_POLICY_FILE"])]
+    settings = GroupSettings(asset.text, {}, variables["GROUP_PREFIX"])
     policy = json.loads(settings.policy_of("acme-governance-house"))
     assert "${" not in json.dumps(policy)
     # As the project makes it, where its stack is there first.
