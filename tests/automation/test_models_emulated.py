@@ -18,7 +18,7 @@ from unittest.mock import patch
 import pytest
 from botocore.exceptions import ClientError
 
-from automation import cli
+from automation import cli, dead_letters
 from automation.dead_letters import NotTakenError, QueueError
 from automation.models import command
 from automation.models.hub import CARDS, Hub, ModelsError
@@ -514,6 +514,13 @@ def test_a_rollback_that_cannot_be_tells_why(desk: Desk) -> None:
         desk.run(*ask, project, "--env", "prod", by="grace")
 
 
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The emulated queue is one server: what it does not answer at once is not there."""
+    monkeypatch.setattr(dead_letters, "WAIT_SECONDS", 0)
+
+
+@pytest.mark.usefixtures("at_once")
 def test_events_that_the_function_failed_on_are_handed_to_it_again(desk: Desk) -> None:
     hub = desk.hub
     sqs = hub.cloud.client("sqs", HUB)
@@ -568,6 +575,7 @@ def test_events_that_the_function_failed_on_are_handed_to_it_again(desk: Desk) -
         desk.run("redrive")
 
 
+@pytest.mark.usefixtures("at_once")
 def test_an_approval_that_was_refused_is_promoted_by_redrive_once_its_cause_is_gone(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
