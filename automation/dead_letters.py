@@ -18,6 +18,11 @@ from botocore.exceptions import ClientError
 _BATCH = 10
 _HELD_SECONDS = 120
 
+WAIT_SECONDS = 2
+"""How long a queue is asked before it counts as empty. Without waiting SQS asks only some of its
+servers, and may answer nothing though letters wait. Source: SQS developer guide, short and long
+polling."""
+
 Tell = Callable[[str], None]
 
 
@@ -125,6 +130,7 @@ class DeadLetters:
                 QueueUrl=self._url,
                 MaxNumberOfMessages=_BATCH,
                 VisibilityTimeout=_HELD_SECONDS,
+                WaitTimeSeconds=WAIT_SECONDS,
                 MessageAttributeNames=["All"],
             ).get("Messages", [])
             if not messages:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import pulumi
 import pulumi_aws as aws
@@ -62,6 +62,9 @@ class FunctionArgs(TypedDict):
     """Its name and its role's, without the prefix."""
     packages: Sequence[str]
     """Folders below ``functions/`` that it is made of."""
+    files: NotRequired[Mapping[str, str]]
+    """Path below ``functions/`` -> text that lies there beside the code: what may grow, as
+    environment variables must fit into 4 KB together."""
     handler: str
     """Such as ``functions.promotion.handler.handle``."""
     description: str
@@ -80,19 +83,31 @@ class FunctionArgs(TypedDict):
     """Where it runs."""
 
 
-def archive(packages: Sequence[str]) -> pulumi.Archive:
+def archive(packages: Sequence[str], files: Mapping[str, str] | None = None) -> pulumi.Archive:
     """The code of a function: the packages' own files, and nothing that running them leaves.
+
+    Args:
+        packages: Folders below ``functions/``.
+        files: Path below ``functions/`` -> text of a further file.
 
     Raises:
         FileNotFoundError: There is no such package below the working directory.
     """
-    files = [FOLDER / "__init__.py"]
+    code = [FOLDER / "__init__.py"]
     for package in packages:
         found = sorted((FOLDER / package).glob("*.py"))
         if not found:
             raise FileNotFoundError(f"{(FOLDER / package).absolute()} holds no function's code")
-        files += found
-    return pulumi.AssetArchive({file.as_posix(): pulumi.FileAsset(file) for file in files})
+        code += found
+    return pulumi.AssetArchive(
+        {
+            **{file.as_posix(): pulumi.FileAsset(file) for file in code},
+            **{
+                (FOLDER / path).as_posix(): pulumi.StringAsset(text)
+                for path, text in (files or {}).items()
+            },
+        }
+    )
 
 
 def _running(names: Names, group: str, args: FunctionArgs) -> list[iam.Statement]:
@@ -183,7 +198,7 @@ class Function(pulumi.ComponentResource):
             runtime=RUNTIME,
             architectures=["arm64"],
             handler=args["handler"],
-            code=archive(args["packages"]),
+            code=archive(args["packages"], args.get("files")),
             timeout=args["timeout_seconds"],
             memory_size=args["memory_mb"],
             environment={"variables": args["environment"]},

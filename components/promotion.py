@@ -43,6 +43,9 @@ LEDGER = "promotions"
 PROMOTION = "promotion"
 """The promotion function, its role in the hub, and its reader role in dev."""
 
+GROUP_POLICY = "group_policy.json"
+"""The file beside the function's code with the policy of groups that it makes."""
+
 READER = "promotion-reader"
 """Role in dev by which promotion reads versions and images."""
 
@@ -118,6 +121,17 @@ def promotion_statements(
             resources=[models_key_arn],
         ),
         iam.Statement(
+            # SageMaker keeps a card under the key by a grant, which its maker lets it have. Source:
+            # handler permissions of AWS::SageMaker::ModelCard.
+            sid="LetSageMakerKeepCards",
+            actions=["kms:CreateGrant"],
+            resources=[models_key_arn],
+            conditions={
+                "StringEquals": {"kms:ViaService": f"sagemaker.{hub.region}.amazonaws.com"},
+                "Bool": {"kms:GrantIsForAWSResource": "true"},
+            },
+        ),
+        iam.Statement(
             sid="KeepImages",
             actions=[
                 "ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage",
@@ -126,6 +140,7 @@ def promotion_statements(
             ],
             resources=[hub.arn("ecr", f"repository/{hub.name('*', 'repository')}")],
         ),
+        *_looking_at_images(hub),
         iam.Statement(
             sid="Register",
             actions=[
@@ -160,6 +175,19 @@ def promotion_statements(
             resources=[queue_arn],
         ),
     ]  # fmt: skip
+
+
+def _looking_at_images(hub: Names) -> list[iam.Statement]:
+    """Looking at AWS's own images, which stay where they are.
+
+    SageMaker registers a version only for who may look at its images. Source: handler permissions
+    of AWS::SageMaker::ModelPackage.
+    """
+    # Not every region has such images, and a statement must have a resource.
+    repositories = framework_images.repositories(hub)
+    actions = ["ecr:BatchGetImage", "ecr:DescribeImages"]
+    found = iam.Statement(sid="LookAtAwsImages", actions=actions, resources=repositories)
+    return [found] if repositories else []
 
 
 def service_roles(hub: Names) -> list[str]:
@@ -402,6 +430,8 @@ class PromotionQueue(EventComponent):
                 "placement": placement,
                 "purpose": PROMOTION,
                 "packages": ["promotion"],
+                # It names the roles of every environment: too long for a variable.
+                "files": {f"promotion/{GROUP_POLICY}": json.dumps(policy)} if by_policy else {},
                 "handler": "functions.promotion.handler.handle",
                 "description": "Promotes versions that were approved in dev",
                 "environment": {
@@ -415,7 +445,7 @@ class PromotionQueue(EventComponent):
                     "IMAGE_REPOSITORY": hub.name(""),
                     "LEASE_SECONDS": str(LEASE_SECONDS),
                     "CARD_OWNER": args["owner"],
-                    **({"GROUP_POLICY": json.dumps(policy)} if by_policy else {}),
+                    **({"GROUP_POLICY_FILE": GROUP_POLICY} if by_policy else {}),
                     **{key: json.dumps(value) for key, value in accounts.items()},
                 },
                 "policy": iam.render(

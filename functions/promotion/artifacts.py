@@ -11,7 +11,7 @@ import logging
 import zlib
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, cast
 
@@ -58,6 +58,10 @@ SECTIONS = (
 )
 
 
+# Member that names a place -> the one beside it with what SageMaker recorded of the object there.
+_ETAGS = {"ModelDataUrl": "ModelDataETag", "S3Uri": "ETag"}
+
+
 class ChangedError(Exception):
     """An artifact changed while it was copied, or its copy is not what was asked for."""
 
@@ -80,6 +84,9 @@ class Artifact:
     bucket: str
     key: str
     kind: Kind
+    etags: frozenset[str] = frozenset()
+    """What SageMaker recorded of the object when the version was registered, without quotes; of
+    what is below a prefix it records nothing."""
 
     @property
     def uri(self) -> str:
@@ -96,14 +103,17 @@ def find_artifacts(description: Mapping[str, Any]) -> list[Artifact]:
     found: dict[tuple[str, str], Artifact] = {}
     for section in SECTIONS:
         for artifact in _walk(description.get(section), section, section):
-            known = found.get((artifact.bucket, artifact.key))
+            place = artifact.bucket, artifact.key
+            known = found.get(place, artifact)
             # A prefix covers the object of the same name.
-            if known is None or (known.kind is Kind.OBJECT and artifact.kind is Kind.PREFIX):
-                found[artifact.bucket, artifact.key] = artifact
+            covered = known.kind is Kind.OBJECT and artifact.kind is Kind.PREFIX
+            found[place] = replace(
+                artifact if covered else known, etags=known.etags | artifact.etags
+            )
     return [found[place] for place in sorted(found)]
 
 
-def _walk(value: Any, name: str, path: str) -> Iterator[Artifact]:
+def _walk(value: Any, name: str, path: str, etag: str = "") -> Iterator[Artifact]:
     if isinstance(value, dict):
         items = cast(dict[str, Any], value)
         by_manifest = items.get("S3DataType") in ("ManifestFile", "AugmentedManifestFile")
@@ -114,13 +124,14 @@ def _walk(value: Any, name: str, path: str) -> Iterator[Artifact]:
             )
         prefix = items.get("S3DataType") == "S3Prefix"
         for key, item in items.items():
-            yield from _walk(item, f"{key}/prefix" if prefix else key, f"{path}.{key}")
+            recorded = str(items.get(_ETAGS.get(key, "")) or "")
+            yield from _walk(item, f"{key}/prefix" if prefix else key, f"{path}.{key}", recorded)
     elif isinstance(value, list):
         for index, item in enumerate(cast(list[Any], value)):
             yield from _walk(item, name, f"{path}[{index}]")
     elif isinstance(value, str):
         if value.startswith(_SCHEME):
-            yield _artifact(value, name, path)
+            yield _artifact(value, name, path, etag)
         elif _SCHEME in value or (value.startswith("https://") and _names_s3(name, path)):
             raise Refused(f"{path} is {value[:200]!r}: a place in S3 must be written as s3://…")
 
@@ -134,7 +145,7 @@ def _names_s3(name: str, path: str) -> bool:
     ) and not path.startswith("SourceUri")
 
 
-def _artifact(uri: str, name: str, path: str) -> Artifact:
+def _artifact(uri: str, name: str, path: str, etag: str) -> Artifact:
     bucket, _, key = uri.removeprefix(_SCHEME).partition("/")
     if not bucket or not key:
         raise Refused(f"{path} is {uri[:200]!r}: it names no object.")
@@ -143,13 +154,26 @@ def _artifact(uri: str, name: str, path: str) -> Artifact:
         kind = Kind.OUTPUT
     elif name.endswith("/prefix") or key.endswith("/"):
         kind = Kind.PREFIX
-    return Artifact(bucket, key, kind)
+    of_one = kind is Kind.OBJECT and etag
+    return Artifact(bucket, key, kind, frozenset({etag.strip('"')} if of_one else ()))
 
 
 def check_artifacts(
-    artifacts: list[Artifact], source: Source, allowed: tuple[str, ...], bucket: str
+    artifacts: list[Artifact], source: Source, allowed: tuple[str, ...], folder: str, bucket: str
 ) -> None:
-    """Refuses artifacts outside the allowed buckets, and those whose copies would have no name.
+    """Refuses artifacts that are not the group's own, and those whose copies would have no name.
+
+    The function reads whole buckets of the source account, and what it copies is read by the
+    group's models: whoever registers a version could have another project's artifacts copied there.
+    A project writes below its name, which its group is called by, so a version may name what lies
+    there and nothing else. The same holds for groups that have no project.
+
+    Args:
+        artifacts: What the version names.
+        source: The version.
+        allowed: The buckets of its account that artifacts may come from.
+        folder: What its group's keys begin with, with the slash at the end.
+        bucket: The hub's.
 
     Raises:
         Refused: As said.
@@ -160,6 +184,12 @@ def check_artifacts(
                 f"{artifact.uri} is outside the buckets that account {source.account} may promote "
                 f"from ({', '.join(allowed) or 'none'}): store it there and register the version "
                 "again.",
+                source.arn,
+            )
+        if not artifact.key.startswith(folder):
+            raise Refused(
+                f"{artifact.uri[:200]} is outside the folder {folder} that versions of "
+                f"{source.group} may name: store it there and register the version again.",
                 source.arn,
             )
         if len(target_uri(artifact.uri, source, bucket)) > _MAX_URI:
@@ -246,15 +276,18 @@ class Copier:
         """Makes sure that an artifact's copies are there; gives the number of objects.
 
         Raises:
-            Refused: There is no such artifact, or its name is too long.
+            Refused: There is no such artifact, it is another than the one that was registered, or
+                its name is too long.
             ChangedError: It changed meanwhile.
             ClientError: S3's, which the queue retries.
         """
         keys = list(self._keys(artifact))
-        if not keys and artifact.kind is not Kind.OUTPUT:
+        gone = artifact.etags and artifact.key not in keys
+        if gone or (not keys and artifact.kind is not Kind.OUTPUT):
             raise Refused(f"There is nothing at {artifact.uri}.", self._source.arn)
         for key in keys:
-            self._copy_object(artifact.bucket, key)
+            recorded = artifact.etags if key == artifact.key else frozenset[str]()
+            self._copy_object(artifact.bucket, key, recorded)
         return len(keys)
 
     def _keys(self, artifact: Artifact) -> Iterator[str]:
@@ -282,13 +315,21 @@ class Copier:
             raise
         return read_head(told)
 
-    def _copy_object(self, bucket: str, key: str) -> None:
+    def _copy_object(self, bucket: str, key: str, recorded: frozenset[str]) -> None:
         target = target_key(bucket, key, self._source)
         if len(target.encode()) > _MAX_KEY_BYTES:
             raise Refused(f"The key of s3://{bucket}/{key} is too long.", self._source.arn)
         head = self._head(bucket, key, self._source.account)
         if head is None:
             raise ChangedError(f"s3://{bucket}/{key} has gone while it was copied.")
+        if others := recorded - {head.etag.strip('"')}:
+            # What was approved is what was registered, not what lies there now.
+            raise Refused(
+                f"s3://{bucket}/{key} is not what the version was registered with: its ETag is "
+                f"{head.etag}, SageMaker recorded {', '.join(sorted(others))}. Register the "
+                "version again.",
+                self._source.arn,
+            )
         in_parts = head.size > self._threshold
         algorithm = choose_checksum(head, in_parts=in_parts)
         checksum = head.checksums.get(algorithm) or self._read_checksum(bucket, key, head)

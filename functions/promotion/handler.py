@@ -23,15 +23,16 @@ Environment:
 ``READER_ROLES``         JSON, source account -> role that reads versions and images there.
 ``SOURCE_BUCKETS``       JSON, source account -> list of buckets that artifacts may come from.
 ``SOURCE_PREFIXES``      JSON, source account -> what its promoted groups' names begin with, such
-                         as ``acme-dev-``; image repositories' names may begin with it too.
+                         as ``acme-dev-``; image repositories' names may begin with it too. What
+                         follows it in a group's name is the folder of the group's artifacts.
 ``GROUP_PREFIX``         What takes its place in central groups' names: ``acme-governance-``.
 ``IMAGE_ACCOUNTS``       JSON list of accounts whose images are used where they are: those of AWS's
                          framework images. Optional, default ``[]``.
 ``IMAGE_REPOSITORY``     What takes the source prefix's place in names of the hub's image
                          repositories: ``acme-governance-``. A repository must exist.
-``GROUP_POLICY``         Resource policy of central groups that have none, ``${Group}`` standing for
-                         the group's name, ``${Project}`` for what of it follows ``GROUP_PREFIX``.
-                         Optional, default none.
+``GROUP_POLICY_FILE``    File in this folder with the resource policy of central groups that have
+                         none, ``${Group}`` standing for the group's name, ``${Project}`` for what
+                         of it follows ``GROUP_PREFIX``. Optional, default none.
 ``SERVICE_ROLES``        JSON list of names of roles that services and pipelines assume, ``*`` for
                          any characters: their sessions name nobody. Optional, default ``[]``.
 ``GROUP_TAGS``           JSON object, tags of groups and cards that the function makes. Optional.

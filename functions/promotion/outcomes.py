@@ -55,8 +55,8 @@ OUTCOMES: Mapping[Outcome, Ending] = {
         Fate.AGAIN,
     ),
     Outcome.REFUSED: Ending(
-        "the version can never be promoted as it is: a foreign account, bucket or registry, a"
-        " missing artifact, a malformed event",
+        "the version can never be promoted as it is: a foreign account, bucket or registry,"
+        " an artifact that is another project's, changed or missing, a malformed event",
         Fate.DEAD,
     ),
     Outcome.GIVEN_UP: Ending("it failed at its last delivery", Fate.DEAD),

@@ -209,7 +209,9 @@ class Promoter:
             )
         artifacts = find_artifacts(description)
         allowed = settings.source_buckets[source.account]
-        check_artifacts(artifacts, source, allowed, settings.models_bucket)
+        # Groups are called as their projects, which write below their names.
+        folder = f"{source.group.removeprefix(settings.source_prefixes[source.account])}/"
+        check_artifacts(artifacts, source, allowed, folder, settings.models_bucket)
         images = {
             (item["Image"], item.get("ImageDigest", "")): read_image(
                 item["Image"], item.get("ImageDigest", "")

@@ -1,4 +1,7 @@
-"""The function's settings, read once from its environment; :mod:`.handler` describes each."""
+"""The function's settings, read once from its environment; :mod:`.handler` describes each.
+
+What is too long for a variable is in a file beside this one, whose name the variable is.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from .artifacts import MAX_PART_BYTES, MIN_PART_BYTES
@@ -13,6 +17,7 @@ from .artifacts import MAX_PART_BYTES, MIN_PART_BYTES
 _T = TypeVar("_T")
 _ACCOUNT = re.compile(r"\d{12}")
 _GROUP_PREFIX = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9-]*")
+_FOLDER = Path(__file__).parent
 _GIB = 1024**3
 _MIB = 1024**2
 
@@ -189,10 +194,18 @@ def read_accounts(text: str) -> frozenset[str]:
     return frozenset(accounts)
 
 
-def _policy(text: str) -> str:
-    if text != "-" and not isinstance(json_value(text), dict):
-        raise ValueError("expected a policy document.")
-    return "" if text == "-" else text
+def _policy(name: str) -> str:
+    if name == "-":
+        return ""
+    try:
+        text = (_FOLDER / name).read_text("utf-8")
+    except OSError as error:
+        raise ValueError(f"the file cannot be read ({error.strerror}).") from error
+    document = json_value(text)
+    if not isinstance(document, dict):
+        raise ValueError("expected a policy document.")  # noqa: TRY004 - told with the rest
+    # SageMaker takes policies of one line.
+    return json.dumps(document)
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
@@ -234,7 +247,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
             matching(r"[a-z0-9][a-z0-9/._-]*", "the beginning of repository names"),
             "",
         ),
-        group_policy=reader.take("GROUP_POLICY", _policy, "", "-"),
+        group_policy=reader.take("GROUP_POLICY_FILE", _policy, "", "-"),
         group_tags=reader.take("GROUP_TAGS", _strings, no_strings, "{}"),
         service_roles=reader.take("SERVICE_ROLES", read_names, no_names, "[]"),
         card_owner=environ.get("CARD_OWNER", "").strip(),

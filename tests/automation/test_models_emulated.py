@@ -18,7 +18,7 @@ from unittest.mock import patch
 import pytest
 from botocore.exceptions import ClientError
 
-from automation import cli
+from automation import cli, dead_letters
 from automation.dead_letters import NotTakenError, QueueError
 from automation.models import command
 from automation.models.hub import CARDS, Hub, ModelsError
@@ -33,6 +33,7 @@ from tests.functions.platform import (
     FRAMEWORK_IMAGE,
     MODELS,
     SOURCES,
+    folder,
     message,
     raw_message,
 )
@@ -513,6 +514,13 @@ def test_a_rollback_that_cannot_be_tells_why(desk: Desk) -> None:
         desk.run(*ask, project, "--env", "prod", by="grace")
 
 
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The emulated queue is one server: what it does not answer at once is not there."""
+    monkeypatch.setattr(dead_letters, "WAIT_SECONDS", 0)
+
+
+@pytest.mark.usefixtures("at_once")
 def test_events_that_the_function_failed_on_are_handed_to_it_again(desk: Desk) -> None:
     hub = desk.hub
     sqs = hub.cloud.client("sqs", HUB)
@@ -567,6 +575,7 @@ def test_events_that_the_function_failed_on_are_handed_to_it_again(desk: Desk) -
         desk.run("redrive")
 
 
+@pytest.mark.usefixtures("at_once")
 def test_an_approval_that_was_refused_is_promoted_by_redrive_once_its_cause_is_gone(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -578,18 +587,20 @@ def test_an_approval_that_was_refused_is_promoted_by_redrive_once_its_cause_is_g
         assert cli.main(["promotions", *arguments, "--profile", "alex"]) == cli.CLEAN
         return capsys.readouterr().out
 
-    def approved(key: str) -> str:
-        container = {"Image": FRAMEWORK_IMAGE, "ModelDataUrl": f"s3://{SOURCES}/{key}"}
-        arn = platform.register(container=container)
+    def approved(group: str) -> str:
+        late = f"s3://{SOURCES}/{folder(group)}late.bin"
+        arn = platform.register(group, container={"Image": FRAMEWORK_IMAGE, "ModelDataUrl": late})
         assert platform.deliver(message(arn)) == []
         return arn
 
-    first, second = approved("first/late.bin"), approved("second/late.bin")
+    group = platform.group()
+    key = f"{folder(group)}late.bin"
+    first, second = approved(group), approved(platform.group())
     told = promotions("list")
     assert "2 not promoted" in told
-    assert f"{first}\n  artifacts: There is nothing at s3://{SOURCES}/first/late.bin" in told
+    assert f"{first}\n  artifacts: There is nothing at s3://{SOURCES}/{key}" in told
 
-    platform.upload("first/late.bin", b"weights")
+    platform.upload(key, b"weights")
     assert "1 tried anew" in promotions("redrive", "--source", first)
     (waiting,) = platform.sqs.receive_message(QueueUrl=platform.queue)["Messages"]
     assert platform.deliver(raw_message(waiting["Body"])) == []

@@ -16,7 +16,7 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
-from tests.functions.platform import FRAMEWORK_IMAGE, Platform, message
+from tests.functions.platform import FRAMEWORK_IMAGE, Platform, folder, message
 from tests.functions.storm import Storm
 from tests.localcloud.emulators import checkout, running
 
@@ -57,8 +57,8 @@ def registration(platform: Platform) -> None:
     """From an approval's delivery to the central version, against the sum of its calls."""
     watch = Stopwatch(platform)
     worker = platform.make_worker()
-    model = platform.upload("bench/model.bin", b"weights" * 1000)
     group = platform.group()
+    model = platform.upload(f"{folder(group)}model.bin", b"weights" * 1000)
     whole: list[float] = []
     calls: list[float] = []
     for _ in range(REGISTRATIONS):

@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -19,7 +20,7 @@ from functions.promotion.events import Source
 from functions.promotion.handler import Worker, make_worker, write_log
 from functions.promotion.model_card import card_name
 from functions.promotion.settings import Settings, read_settings
-from tests.localcloud.emulators import DEV, HUB, PROD, REGION, Cloud, document
+from tests.localcloud.emulators import DEV, HUB, REGION, Cloud, document
 
 FRAMEWORK_ACCOUNT, ALGORITHMS_ACCOUNT = "763104351884", "141502667606"
 MODELS, SOURCES, FOREIGN = "acme-governance-models", "acme-dev-models", "acme-dev-private"
@@ -27,6 +28,7 @@ LEDGER = "acme-governance-promotions"
 FUNCTION_ROLE, READER_ROLE = "acme-governance-promotion", "acme-dev-promotion-reader"
 FRAMEWORK_IMAGE = f"{FRAMEWORK_ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/xgboost:1.7-1"
 LEASE_SECONDS = 960
+GROUP_POLICY = Path(__file__).parent / "group_policy.json"
 
 
 def function_statements(key: str, source_key: str, queue: str) -> list[dict[str, Any]]:
@@ -122,6 +124,11 @@ def reader_statements() -> list[dict[str, Any]]:
             "Resource": f"arn:aws:ecr:{REGION}:{DEV}:repository/acme-dev-*",
         },
     ]
+
+
+def folder(group: str) -> str:
+    """What keys of a group's artifacts begin with, in dev."""
+    return f"{group.removeprefix('acme-dev-')}/"
 
 
 class Crash(BaseException):
@@ -307,14 +314,7 @@ class Platform:
             "IMAGE_ACCOUNTS": json.dumps([FRAMEWORK_ACCOUNT, ALGORITHMS_ACCOUNT]),
             "IMAGE_REPOSITORY": "acme-governance-",
             "GROUP_TAGS": '{"team": "platform"}',
-            "GROUP_POLICY": document(
-                {
-                    "Sid": "Deployers",
-                    "Principal": {"AWS": f"arn:aws:iam::{PROD}:root"},
-                    "Action": "sagemaker:DescribeModelPackage",
-                    "Resource": f"arn:aws:sagemaker:{REGION}:{HUB}:model-package/${{Group}}/*",
-                }
-            ),
+            "GROUP_POLICY_FILE": str(GROUP_POLICY),
             "LEASE_SECONDS": str(LEASE_SECONDS),
             **changes,
         }

@@ -22,6 +22,7 @@ from tests.functions.platform import (
     LEASE_SECONDS,
     Crash,
     Platform,
+    folder,
     message,
 )
 
@@ -67,12 +68,16 @@ class Storm:
 
     def _register(self) -> dict[str, str]:
         platform = self.platform
-        models = [platform.upload(f"storm/{n}.bin", b"%d" % n) for n in range(_ARTIFACTS)]
+        models = [
+            [platform.upload(f"{folder(group)}{n}.bin", b"%d" % n) for n in range(_ARTIFACTS)]
+            for group in self.groups
+        ]
         poison = platform.upload("poison.bin", b"secret", bucket=FOREIGN)
         expected: dict[str, str] = {}
         for number in range(self.versions):
             kind = {0: "superseded", 1: "gone", 2: "refused"}.get(number % 16, "promoted")
-            model = poison if kind == "refused" else models[number % _ARTIFACTS]
+            own = models[number % _GROUPS]
+            model = poison if kind == "refused" else own[number % _ARTIFACTS]
             arn = platform.register(
                 self.groups[number % _GROUPS],
                 container={"Image": FRAMEWORK_IMAGE, "ModelDataUrl": model},

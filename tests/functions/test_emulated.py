@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.functions.platform import Platform
+from tests.functions.platform import FRAMEWORK_IMAGE, Platform
 
 
 def refused(call: Any, code: str, words: str, **arguments: Any) -> None:
@@ -53,6 +53,28 @@ class TestModelPackages:
         assert told["CustomerMetadataProperties"] == {"b": "2", "c": "3"}
         assert (told["ModelApprovalStatus"], told["ApprovalDescription"]) == ("Approved", "good")
         assert told["ModelCard"]["ModelCardContent"] == "{}"
+
+    def test_the_etag_of_model_data_is_recorded(self, platform: Platform) -> None:
+        there, missing = platform.upload("m/one", b"one"), "s3://acme-dev-models/m/none"
+        etag = platform.s3.head_object(Bucket="acme-dev-models", Key="m/one")["ETag"].strip('"')
+
+        def recorded(container: dict[str, Any]) -> dict[str, Any]:
+            container = {"Image": FRAMEWORK_IMAGE, **container}
+            arn = platform.register(container=container)
+            told = platform.dev.describe_model_package(ModelPackageName=arn)
+            return told["InferenceSpecification"]["Containers"][0]
+
+        def data(**source: str) -> dict[str, Any]:
+            told = {"CompressionType": "None", **source}
+            return recorded({"ModelDataSource": {"S3DataSource": told}})["ModelDataSource"]
+
+        assert recorded({"ModelDataUrl": there})["ModelDataETag"] == etag
+        assert recorded({"ModelDataUrl": there, "ModelDataETag": "a"})["ModelDataETag"] == "a"
+        assert "ModelDataETag" not in recorded({"ModelDataUrl": missing})
+        assert "ModelDataETag" not in recorded({})
+        found = data(S3DataType="S3Object", S3Uri=there)
+        assert found["S3DataSource"]["ETag"] == etag
+        assert "ETag" not in data(S3DataType="S3Prefix", S3Uri=there)["S3DataSource"]
 
     def test_a_deleted_version_is_missing_and_its_number_is_spent(self, platform: Platform) -> None:
         group = platform.group()

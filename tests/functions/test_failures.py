@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from functions.promotion.events import Source
 from functions.promotion.settings import SettingsError, read_settings
 from tests.functions.platform import (
     FOREIGN,
@@ -16,29 +18,41 @@ from tests.functions.platform import (
     FRAMEWORK_IMAGE,
     SOURCES,
     Platform,
+    folder,
     message,
     raw_message,
 )
 from tests.localcloud.emulators import DEV, HUB, PROD, REGION
 
 Made = Callable[[Platform], str]
+OWN = "s3://own/"
+"""Stands for the folder of a group that is made later."""
+
+
+def in_own(value: Any, group: str) -> Any:
+    """A part of a version with the group's folder for ``OWN``."""
+    return json.loads(json.dumps(value).replace(OWN, f"s3://{SOURCES}/{folder(group)}"))
+
+
+def with_container(**container: Any) -> Made:
+    def make(platform: Platform) -> str:
+        group = platform.group()
+        return platform.register(group, container=in_own(container, group))
+
+    return make
 
 
 def with_model(uri: str, **container: Any) -> Made:
-    return lambda platform: platform.register(
-        container={"Image": FRAMEWORK_IMAGE, "ModelDataUrl": uri, **container}
-    )
+    return with_container(Image=FRAMEWORK_IMAGE, ModelDataUrl=uri, **container)
 
 
 def with_image(image: str, **container: Any) -> Made:
-    return lambda platform: platform.register(container={"Image": image, **container})
+    return with_container(Image=image, **container)
 
 
 def with_data(**source: Any) -> Made:
     where = {"S3DataType": "S3Prefix", "CompressionType": "None", **source}
-    return lambda platform: platform.register(
-        container={"Image": FRAMEWORK_IMAGE, "ModelDataSource": {"S3DataSource": where}}
-    )
+    return with_container(Image=FRAMEWORK_IMAGE, ModelDataSource={"S3DataSource": where})
 
 
 def in_group(name: str) -> Made:
@@ -66,18 +80,19 @@ ECR = f"dkr.ecr.{REGION}.amazonaws.com"
     ("make", "step", "cause"),
     [
         (with_model(f"s3://{FOREIGN}/model.bin"), "plan", f"outside the buckets .*{SOURCES}"),
-        (with_model(f"s3://{SOURCES}/not/there"), "artifacts", "nothing at s3://"),
+        (with_model(f"{OWN}not/there"), "artifacts", "nothing at s3://"),
+        (with_model(f"s3://{SOURCES}/another/model.bin"), "plan", "outside the folder"),
         (with_model("https://example.com/model.bin"), "plan", "must be written as s3"),
         (with_model(f"s3://{SOURCES}"), "plan", "names no object"),
-        (with_model(f"s3://{SOURCES}/{'k' * 1000}"), "plan", "too long"),
+        (with_model(f"{OWN}{'k' * 980}"), "plan", "too long"),
         (
-            with_model(f"s3://{SOURCES}/m", Environment={"DATA": f"a,s3://{SOURCES}/b"}),
+            with_model(f"{OWN}m", Environment={"DATA": f"a,{OWN}b"}),
             "plan",
             r"Environment\.DATA",
         ),
-        (with_data(S3Uri=f"s3://{SOURCES}/none/"), "artifacts", "nothing at s3://"),
+        (with_data(S3Uri=f"{OWN}none/"), "artifacts", "nothing at s3://"),
         (
-            with_data(S3Uri=f"s3://{SOURCES}/a/", ManifestS3Uri=f"s3://{SOURCES}/m"),
+            with_data(S3Uri=f"{OWN}a/", ManifestS3Uri=f"{OWN}m"),
             "plan",
             "by a manifest",
         ),
@@ -120,10 +135,10 @@ def test_an_image_without_a_repository_in_the_hub_is_refused(platform: Platform)
 
 
 def test_what_was_refused_is_promoted_once_it_is_repaired(platform: Platform) -> None:
-    arn = with_model(f"s3://{SOURCES}/repaired.bin")(platform)
+    arn = with_model(f"{OWN}repaired.bin")(platform)
     assert platform.deliver(message(arn)) == []
     (dead,) = platform.dead()
-    platform.upload("repaired.bin", b"now")
+    platform.upload(f"{folder(Source.parse(arn).group)}repaired.bin", b"now")
     assert platform.deliver(raw_message(dead["Body"])) == []
     assert len(platform.central(arn)) == 1
 
@@ -187,8 +202,12 @@ class TestForAWhile:
         self, platform: Platform, operation: str, error: str
     ) -> None:
         digest = platform.push(f"{operation}{error}".encode())
-        model = platform.upload("while/model.bin", b"weights")
-        arn = platform.register(container={"Image": platform.image(digest), "ModelDataUrl": model})
+        group = platform.group()
+        container = {
+            "Image": platform.image(digest),
+            "ModelDataUrl": platform.upload(f"{folder(group)}model.bin", b"weights"),
+        }
+        arn = platform.register(group, container=container)
         service, name = operation.split(":")
         platform.cloud.control(
             "POST", "faults", {"service": service, "operation": name, "error": error}
@@ -264,11 +283,13 @@ class TestForAWhile:
     def test_an_artifact_that_changes_while_it_is_copied_is_copied_anew(
         self, platform: Platform
     ) -> None:
-        model = platform.upload("changing.bin", b"old")
-        arn = with_model(model)(platform)
+        group = platform.group()
+        key = f"{folder(group)}changing.bin"
+        # SageMaker records nothing of it at registration.
+        arn = platform.register(group, SamplePayloadUrl=platform.upload(key, b"old"))
 
         def change() -> None:
-            platform.upload("changing.bin", b"new")
+            platform.upload(key, b"new")
 
         platform.wire.before["s3:CopyObject"] = change
         record = message(arn)
@@ -277,6 +298,85 @@ class TestForAWhile:
         platform.wire.before.clear()
         assert platform.deliver(message(arn)) == []
         assert list(platform.objects(f"promoted/{DEV}/{arn.split('/')[1]}/").values()) == [b"new"]
+
+
+class TestModelDataOfAVersion:
+    """What was approved is what was registered, as far as SageMaker recorded it."""
+
+    @staticmethod
+    def in_parts(platform: Platform, key: str, *parts: bytes) -> None:
+        where = {"Bucket": SOURCES, "Key": key}
+        upload = platform.s3.create_multipart_upload(**where)["UploadId"]
+        etags = [
+            platform.s3.upload_part(**where, UploadId=upload, PartNumber=n, Body=body)["ETag"]
+            for n, body in enumerate(parts, 1)
+        ]
+        platform.s3.complete_multipart_upload(
+            **where,
+            UploadId=upload,
+            MultipartUpload={
+                "Parts": [{"ETag": etag, "PartNumber": n} for n, etag in enumerate(etags, 1)]
+            },
+        )
+
+    @staticmethod
+    def registered(platform: Platform, group: str, key: str, how: str) -> str:
+        uri = f"s3://{SOURCES}/{key}"
+        data = {"S3DataType": "S3Object", "CompressionType": "Gzip", "S3Uri": uri}
+        container: dict[str, Any] = {
+            "url": {"ModelDataUrl": uri},
+            "source": {"ModelDataSource": {"S3DataSource": data}},
+        }[how]
+        return platform.register(group, container={"Image": FRAMEWORK_IMAGE, **container})
+
+    def refused(self, platform: Platform, arn: str, cause: str) -> None:
+        assert platform.deliver(message(arn)) == []
+        (dead,) = platform.dead()
+        assert dead["Step"] == "artifacts"
+        assert cause in dead["Cause"], dead["Cause"]
+        assert platform.outcome(arn) == platform.ledger(arn)["Outcome"] == "refused"
+        assert platform.objects(f"{Source.parse(arn).prefix}") == {}
+        assert "sagemaker:CreateModelPackage" not in platform.wire.calls
+
+    @pytest.mark.parametrize("how", ["url", "source"])
+    def test_other_weights_are_refused_until_the_registered_ones_are_back(
+        self, platform: Platform, how: str
+    ) -> None:
+        group = platform.group()
+        key = f"{folder(group)}model.bin"
+        platform.upload(key, b"approved")
+        arn = self.registered(platform, group, key, how)
+        platform.upload(key, b"swapped!")
+        self.refused(platform, arn, f"s3://{SOURCES}/{key} is not what the version was registered")
+        platform.upload(key, b"approved")
+        assert platform.deliver(message(arn)) == []
+        assert platform.outcome(arn) == "promoted"
+
+    @pytest.mark.parametrize("how", ["url", "source"])
+    def test_an_object_uploaded_in_parts_is_known_by_its_etag_too(
+        self, platform: Platform, how: str
+    ) -> None:
+        group = platform.group()
+        key = f"{folder(group)}model.bin"
+        first = bytes(5 * 1024**2)
+        self.in_parts(platform, key, first, b"approved")
+        assert platform.s3.head_object(Bucket=SOURCES, Key=key)["ETag"].endswith('-2"')
+        arn = self.registered(platform, group, key, how)
+        # The same bytes in one part are another object to S3, and cannot be told to be the same.
+        platform.upload(key, first + b"approved")
+        self.refused(platform, arn, f"s3://{SOURCES}/{key} is not what the version was registered")
+        self.in_parts(platform, key, first, b"approved")
+        assert platform.deliver(message(arn)) == []
+        assert platform.outcome(arn) == "promoted"
+
+    def test_a_folder_is_not_the_object_that_was_registered(self, platform: Platform) -> None:
+        group = platform.group()
+        key = f"{folder(group)}model.bin"
+        platform.upload(key, b"approved")
+        arn = self.registered(platform, group, key, "url")
+        platform.s3.delete_object(Bucket=SOURCES, Key=key)
+        platform.upload(f"{key}/swapped", b"approved")
+        self.refused(platform, arn, f"nothing at s3://{SOURCES}/{key}")
 
 
 def test_log_lines_hold_no_secret(platform: Platform) -> None:
@@ -293,14 +393,15 @@ def test_log_lines_hold_no_secret(platform: Platform) -> None:
 
 
 class TestSettings:
-    def test_every_mistake_is_told_at_once(self, platform: Platform) -> None:
+    def test_every_mistake_is_told_at_once(self, platform: Platform, tmp_path: Path) -> None:
+        (tmp_path / "policy.json").write_text("[]")
         environ = platform.environ(
             HUB_ACCOUNT="12",
             MAX_RECEIVES="often",
             READER_ROLES=json.dumps({DEV: f"arn:aws:iam::{PROD}:role/reader"}),
             SOURCE_BUCKETS='{"dev": []}',
             IMAGE_ACCOUNTS="{}",
-            GROUP_POLICY="{",
+            GROUP_POLICY_FILE=str(tmp_path / "policy.json"),
             COPY_PART_BYTES="1",
         )
         del environ["LEDGER_TABLE"]
@@ -313,11 +414,28 @@ class TestSettings:
             "READER_ROLES",
             "SOURCE_BUCKETS",
             "IMAGE_ACCOUNTS",
-            "GROUP_POLICY",
+            "GROUP_POLICY_FILE",
             "COPY_PART_BYTES",
             "LEDGER_TABLE",
         }
         assert "LEDGER_TABLE is missing." in str(error.value)
+
+    @pytest.mark.parametrize(
+        ("content", "told"),
+        [
+            ("{", "expected JSON"),
+            ('"text"', "expected a policy document"),
+            (None, r"cannot be read \(No such file"),
+        ],
+    )
+    def test_the_groups_policy_is_a_documents_file(
+        self, platform: Platform, tmp_path: Path, content: str | None, told: str
+    ) -> None:
+        file = tmp_path / "policy.json"
+        if content is not None:
+            file.write_text(content)
+        with pytest.raises(SettingsError, match=f"GROUP_POLICY_FILE is '.*': .*{told}"):
+            read_settings(platform.environ(GROUP_POLICY_FILE=str(file)))
 
     def test_accounts_must_agree(self, platform: Platform) -> None:
         with pytest.raises(SettingsError, match="SOURCE_BUCKETS must name the same accounts"):
@@ -325,7 +443,7 @@ class TestSettings:
 
     def test_defaults(self, platform: Platform) -> None:
         environ = platform.environ()
-        for name in ("GROUP_POLICY", "GROUP_TAGS", "IMAGE_ACCOUNTS", "LEASE_SECONDS"):
+        for name in ("GROUP_POLICY_FILE", "GROUP_TAGS", "IMAGE_ACCOUNTS", "LEASE_SECONDS"):
             del environ[name]
         settings = read_settings(environ)
         assert (settings.group_policy, settings.group_tags) == ("", {})

@@ -18,6 +18,7 @@ from tests.functions.platform import (
     LEDGER,
     Crash,
     Platform,
+    folder,
     message,
 )
 from tests.functions.storm import Storm
@@ -40,15 +41,19 @@ def assert_one(platform: Platform, arn: str) -> dict[str, Any]:
 
 def test_a_crash_after_any_call_leaves_one_version(platform: Platform) -> None:
     """The process ends after its first call, its second, and so on until a delivery is whole."""
-    report = platform.upload("crash/report.json", b'{"metrics": {"auc": {"value": 0.9}}}')
-    model = platform.upload("crash/model.bin", bytes(6 * 1024**2))
     worker = platform.make_worker(
         COPY_THRESHOLD_BYTES=str(5 * 1024**2), COPY_PART_BYTES=str(5 * 1024**2)
     )
     crashed: list[str] = []
     while True:
         digest = platform.push(f"layer {len(crashed)}".encode())
+        group = platform.group()
+        report = platform.upload(
+            f"{folder(group)}report.json", b'{"metrics": {"auc": {"value": 0.9}}}'
+        )
+        model = platform.upload(f"{folder(group)}model.bin", bytes(6 * 1024**2))
         arn = platform.register(
+            group,
             container={"Image": platform.image(digest), "ModelDataUrl": model},
             ModelMetrics={
                 "ModelQuality": {"Statistics": {"ContentType": "application/json", "S3Uri": report}}
@@ -70,8 +75,8 @@ def test_a_crash_after_any_call_leaves_one_version(platform: Platform) -> None:
         platform.wire.calls.clear()
         assert platform.deliver(message(arn, receives=2), worker=worker) == []
         assert_one(platform, arn)
-        group = platform.central_group(arn)
-        assert platform.hub.get_model_package_group_policy(ModelPackageGroupName=group)
+        central = platform.central_group(arn)
+        assert platform.hub.get_model_package_group_policy(ModelPackageGroupName=central)
         if "sagemaker:CreateModelPackage" in crashed:
             assert "sagemaker:CreateModelPackage" not in platform.wire.calls
     # Every step's writes are among the calls after which it ended.
@@ -125,12 +130,10 @@ def test_a_delivery_after_a_crash_keeps_what_people_wrote_meanwhile(platform: Pl
 
 def test_deliveries_at_the_same_time_make_one_version(platform: Platform) -> None:
     for _ in range(3):
-        arn = platform.register(
-            container={
-                "Image": FRAMEWORK_IMAGE,
-                "ModelDataUrl": platform.upload("at-once/model.bin", b"weights"),
-            }
-        )
+        group = platform.group()
+        model = platform.upload(f"{folder(group)}model.bin", b"weights")
+        container = {"Image": FRAMEWORK_IMAGE, "ModelDataUrl": model}
+        arn = platform.register(group, container=container)
         waiting = [message(arn) for _ in range(8)]
         rounds = 0
         while waiting:

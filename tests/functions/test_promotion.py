@@ -18,6 +18,7 @@ from tests.functions.platform import (
     MODELS,
     SOURCES,
     Platform,
+    folder,
     message,
 )
 from tests.localcloud.emulators import DEV, HUB, REGION
@@ -25,22 +26,25 @@ from tests.localcloud.emulators import DEV, HUB, REGION
 EXECUTION = f"arn:aws:sagemaker:{REGION}:{DEV}:pipeline/train/execution/abc123"
 
 
-def whole_version(platform: Platform, digest: str) -> dict[str, Any]:
+def whole_version(platform: Platform, digest: str, group: str) -> dict[str, Any]:
     """Everything that a version can name in S3 and ECR."""
-    put = platform.upload
+    own = folder(group)
+
+    def put(name: str, body: bytes) -> str:
+        return platform.upload(own + name, body)
 
     def report(uri: str, kind: str = "application/json") -> dict[str, str]:
         return {"ContentType": kind, "S3Uri": uri}
 
     quality = {"regression_metrics": {"mse": {"value": 4.5, "standard_deviation": "NaN"}}}
-    put("w/parts/one.bin", b"1" * 10)
-    put("w/parts/two.bin", b"2" * 20)
+    put("parts/one.bin", b"1" * 10)
+    put("parts/two.bin", b"2" * 20)
     return {
         "container": {
             "Image": platform.image(tag="stable"),
             "ImageDigest": digest,
-            "ModelDataUrl": put("w/model.tar.gz", b"weights"),
-            "Environment": {"SAGEMAKER_SUBMIT_DIRECTORY": put("w/code.tar.gz", b"code"), "A": "b"},
+            "ModelDataUrl": put("model.tar.gz", b"weights"),
+            "Environment": {"SAGEMAKER_SUBMIT_DIRECTORY": put("code.tar.gz", b"code"), "A": "b"},
         },
         "AdditionalInferenceSpecifications": [
             {
@@ -50,7 +54,7 @@ def whole_version(platform: Platform, digest: str) -> dict[str, Any]:
                         "Image": FRAMEWORK_IMAGE,
                         "ModelDataSource": {
                             "S3DataSource": {
-                                "S3Uri": f"s3://{SOURCES}/w/parts/",
+                                "S3Uri": f"s3://{SOURCES}/{own}parts/",
                                 "S3DataType": "S3Prefix",
                                 "CompressionType": "None",
                                 "ETag": "of-the-source",
@@ -62,12 +66,12 @@ def whole_version(platform: Platform, digest: str) -> dict[str, Any]:
         ],
         "ModelMetrics": {
             "ModelQuality": {
-                "Statistics": report(put("w/evaluation.json", json.dumps(quality).encode()))
+                "Statistics": report(put("evaluation.json", json.dumps(quality).encode()))
             },
-            "Bias": {"Report": report(put("w/bias.html", b"<p>"), "text/html")},
+            "Bias": {"Report": report(put("bias.html", b"<p>"), "text/html")},
         },
         "DriftCheckBaselines": {
-            "ModelDataQuality": {"Constraints": report(put("w/constraints.json", b"{}"))}
+            "ModelDataQuality": {"Constraints": report(put("constraints.json", b"{}"))}
         },
         "ValidationSpecification": {
             "ValidationRole": f"arn:aws:iam::{DEV}:role/validation",
@@ -79,11 +83,11 @@ def whole_version(platform: Platform, digest: str) -> dict[str, Any]:
                             "DataSource": {
                                 "S3DataSource": {
                                     "S3DataType": "S3Prefix",
-                                    "S3Uri": put("w/valid.csv", b"1,2"),
+                                    "S3Uri": put("valid.csv", b"1,2"),
                                 }
                             }
                         },
-                        "TransformOutput": {"S3OutputPath": f"s3://{SOURCES}/w/never-written"},
+                        "TransformOutput": {"S3OutputPath": f"s3://{SOURCES}/{own}never-written"},
                         "TransformResources": {
                             "InstanceType": "ml.m5.large",
                             "InstanceCount": 1,
@@ -92,7 +96,7 @@ def whole_version(platform: Platform, digest: str) -> dict[str, Any]:
                 }
             ],
         },
-        "SamplePayloadUrl": put("w/sample.csv", b"3,4"),
+        "SamplePayloadUrl": put("sample.csv", b"3,4"),
         "ModelPackageDescription": "Prices of houses",
         "MetadataProperties": {
             "CommitId": "c0ffee",
@@ -113,7 +117,8 @@ def whole_version(platform: Platform, digest: str) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def promoted(deployed: Platform) -> tuple[Platform, str, str, dict[str, Any]]:
     digest = deployed.push(b"layer one", b"layer two", tag="stable")
-    arn = deployed.register(**whole_version(deployed, digest))
+    group = deployed.group()
+    arn = deployed.register(group, **whole_version(deployed, digest, group))
     deployed.push(b"moved on", tag="stable")
     assert deployed.deliver(message(arn)) == []
     assert deployed.outcome(arn) == "promoted", deployed.logged
@@ -126,8 +131,9 @@ Promoted = tuple[Platform, str, str, dict[str, Any]]
 
 def test_every_artifact_is_in_the_hub_under_the_hubs_key(promoted: Promoted) -> None:
     platform, arn, _, _ = promoted
-    prefix = f"{Source.parse(arn).prefix}{SOURCES}/w/"
-    copies = platform.objects(Source.parse(arn).prefix)
+    source = Source.parse(arn)
+    prefix = f"{source.prefix}{SOURCES}/{folder(source.group)}"
+    copies = platform.objects(source.prefix)
     assert {key.removeprefix(prefix): body for key, body in copies.items()} == {
         "model.tar.gz": b"weights",
         "code.tar.gz": b"code",
@@ -147,12 +153,15 @@ def test_every_artifact_is_in_the_hub_under_the_hubs_key(promoted: Promoted) -> 
 
 def test_the_version_names_nothing_of_the_source_account(promoted: Promoted) -> None:
     _, arn, digest, version = promoted
-    home = f"s3://{MODELS}/{Source.parse(arn).prefix}{SOURCES}/w"
+    source = Source.parse(arn)
+    home = f"s3://{MODELS}/{source.prefix}{SOURCES}/{source.group.removeprefix('acme-dev-')}"
     (container,) = version["InferenceSpecification"]["Containers"]
     assert container == {
         "Image": f"{HUB}.dkr.ecr.{REGION}.amazonaws.com/acme-governance-scorer@{digest}",
         "ImageDigest": digest,
         "ModelDataUrl": f"{home}/model.tar.gz",
+        # Of the copy: S3 gives it one of its own.
+        "ModelDataETag": hashlib.md5(b"weights", usedforsecurity=False).hexdigest(),
         "Environment": {"SAGEMAKER_SUBMIT_DIRECTORY": f"{home}/code.tar.gz", "A": "b"},
     }
     (other,) = version["AdditionalInferenceSpecifications"][0]["Containers"]
@@ -315,15 +324,16 @@ def test_layers_larger_than_a_part_arrive_whole(platform: Platform) -> None:
 
 def test_a_large_object_is_copied_in_parts_and_verified(platform: Platform) -> None:
     body = b"".join(bytes([n]) * (1024**2) for n in range(12))
-    uri = platform.upload("large/model.bin", body)
+    group = platform.group()
+    uri = platform.upload(f"{folder(group)}model.bin", body)
     worker = platform.make_worker(
         COPY_THRESHOLD_BYTES=str(6 * 1024**2), COPY_PART_BYTES=str(5 * 1024**2)
     )
-    arn = platform.register(container={"Image": FRAMEWORK_IMAGE, "ModelDataUrl": uri})
+    arn = platform.register(group, container={"Image": FRAMEWORK_IMAGE, "ModelDataUrl": uri})
     assert platform.deliver(message(arn), worker=worker) == []
     assert platform.wire.calls.count("s3:UploadPartCopy") == 3
     assert "s3:CopyObject" not in platform.wire.calls
-    key = f"{Source.parse(arn).prefix}{SOURCES}/large/model.bin"
+    key = f"{Source.parse(arn).prefix}{SOURCES}/{folder(group)}model.bin"
     assert platform.objects(key) == {key: body}
     head = platform.hub_s3.head_object(Bucket=MODELS, Key=key, ChecksumMode="ENABLED")
     expected = base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode()
@@ -331,10 +341,10 @@ def test_a_large_object_is_copied_in_parts_and_verified(platform: Platform) -> N
 
 
 def test_a_copy_that_is_there_and_equal_is_not_made_again(platform: Platform) -> None:
-    uri = platform.upload("again/model.bin", b"the same")
     group = platform.group()
+    uri = platform.upload(f"{folder(group)}model.bin", b"the same")
     arn = platform.register(group, container={"Image": FRAMEWORK_IMAGE, "ModelDataUrl": uri})
-    key = f"{Source.parse(arn).prefix}{SOURCES}/again/model.bin"
+    key = f"{Source.parse(arn).prefix}{SOURCES}/{folder(group)}model.bin"
     # Equal in size only, as a copy of another state of the source would be.
     platform.hub_s3.put_object(
         Bucket=MODELS, Key=key, Body=b"tampered", ServerSideEncryption="aws:kms",
@@ -354,7 +364,8 @@ def test_a_copy_that_is_there_and_equal_is_not_made_again(platform: Platform) ->
 
 def test_a_checksum_that_s3_does_not_know_is_read(platform: Platform) -> None:
     """Objects uploaded in parts have a checksum of parts, which no copy can have."""
-    where = {"Bucket": SOURCES, "Key": "parts/model.bin"}
+    group = platform.group()
+    where = {"Bucket": SOURCES, "Key": f"{folder(group)}model.bin"}
     upload = platform.s3.create_multipart_upload(
         **where, ChecksumAlgorithm="SHA256", ChecksumType="COMPOSITE"
     )["UploadId"]
@@ -369,7 +380,8 @@ def test_a_checksum_that_s3_does_not_know_is_read(platform: Platform) -> None:
     head = platform.s3.head_object(**where, ChecksumMode="ENABLED")
     assert head["ChecksumType"] == "COMPOSITE"
     arn = platform.register(
-        container={"Image": FRAMEWORK_IMAGE, "ModelDataUrl": f"s3://{SOURCES}/parts/model.bin"}
+        group,
+        container={"Image": FRAMEWORK_IMAGE, "ModelDataUrl": f"s3://{SOURCES}/{where['Key']}"},
     )
     assert platform.deliver(message(arn)) == []
     assert platform.outcome(arn) == "promoted"

@@ -21,6 +21,7 @@ from functions.promotion.artifacts import (
     MIN_PART_BYTES,
     Artifact,
     Kind,
+    check_artifacts,
     choose_checksum,
     find_artifacts,
     plan_parts,
@@ -129,6 +130,111 @@ def test_what_an_s3_uri_stands_for_comes_from_its_place() -> None:
     }
     assert Artifact("b", "k", Kind.OBJECT).uri == "s3://b/k"
     assert target_uri("s3://b/k", SOURCE, "hub").endswith("/7/b/k")
+
+
+@pytest.mark.parametrize(
+    ("containers", "recorded"),
+    [
+        ([{"ModelDataUrl": "s3://b/m", "ModelDataETag": "e"}], {"e"}),
+        # Whether SageMaker writes them with quotes or without, they are the same.
+        ([{"ModelDataUrl": "s3://b/m", "ModelDataETag": '"e-2"'}], {"e-2"}),
+        ([{"ModelDataUrl": "s3://b/m"}], set[str]()),
+        ([{"S3DataSource": {"S3DataType": "S3Object", "S3Uri": "s3://b/m", "ETag": "e"}}], {"e"}),
+        # What it is of many objects is not known.
+        (
+            [{"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://b/m", "ETag": "e"}}],
+            set[str](),
+        ),
+        # An object has to be all that was recorded of it.
+        (
+            [
+                {"ModelDataUrl": "s3://b/m", "ModelDataETag": "e"},
+                {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://b/m"}},
+                {"ModelDataUrl": "s3://b/m", "ModelDataETag": "f"},
+            ],
+            {"e", "f"},
+        ),
+    ],
+)
+def test_what_sagemaker_recorded_of_an_object_is_known(
+    containers: list[dict[str, Any]], recorded: set[str]
+) -> None:
+    (found,) = find_artifacts({"InferenceSpecification": {"Containers": containers}})
+    assert found.etags == recorded
+
+
+def named_as(kind: str, uri: str) -> dict[str, Any]:
+    """A version that names a place in S3 in one of the ways that there are."""
+    data = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": uri}}
+    job = {"TransformInput": {"DataSource": data}, "TransformOutput": {}}
+    written = {"TransformOutput": {"S3OutputPath": uri}}
+    return {
+        "model": {"InferenceSpecification": {"Containers": [{"ModelDataUrl": uri}]}},
+        "prefix": {"InferenceSpecification": {"Containers": [{"ModelDataSource": data}]}},
+        "variable": {"InferenceSpecification": {"Containers": [{"Environment": {"CODE": uri}}]}},
+        "another way to run it": {
+            "AdditionalInferenceSpecifications": [{"Containers": [{"ModelDataUrl": uri}]}]
+        },
+        "metrics": {"ModelMetrics": {"Bias": {"Report": {"S3Uri": uri}}}},
+        "baseline": {"DriftCheckBaselines": {"ModelDataQuality": {"Constraints": {"S3Uri": uri}}}},
+        "payload": {"SamplePayloadUrl": uri},
+        "source": {"SourceUri": uri},
+        "algorithm": {
+            "SourceAlgorithmSpecification": {"SourceAlgorithms": [{"ModelDataUrl": uri}]}
+        },
+        "validation's input": {
+            "ValidationSpecification": {"ValidationProfiles": [{"TransformJobDefinition": job}]}
+        },
+        "validation's output": {
+            "ValidationSpecification": {"ValidationProfiles": [{"TransformJobDefinition": written}]}
+        },
+    }[kind]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "model",
+        "prefix",
+        "variable",
+        "another way to run it",
+        "metrics",
+        "baseline",
+        "payload",
+        "source",
+        "algorithm",
+        "validation's input",
+        "validation's output",
+    ],
+)
+@pytest.mark.parametrize(
+    ("key", "own"),
+    [
+        ("houses/runs/1/model.tar.gz", True),
+        ("houses/", True),
+        ("flats/runs/1/model.tar.gz", False),
+        ("houses-eu/runs/1/model.tar.gz", False),
+        # As a prefix it would be all whose names begin alike.
+        ("houses", False),
+        ("house", False),
+        ("old/houses/model.tar.gz", False),
+        ("/houses/model.tar.gz", False),
+    ],
+)
+def test_a_version_names_what_is_in_its_groups_folder_and_nothing_else(
+    kind: str, key: str, own: bool
+) -> None:
+    artifacts = find_artifacts(named_as(kind, f"s3://dev/{key}"))
+    assert [artifact.key for artifact in artifacts] == [key]
+
+    def check() -> None:
+        check_artifacts(artifacts, SOURCE, ("dev",), "houses/", "hub")
+
+    if own:
+        check()
+    else:
+        with pytest.raises(Refused, match=re.escape(f"s3://dev/{key} is outside the folder")):
+            check()
 
 
 @pytest.mark.parametrize(

@@ -155,5 +155,11 @@ def test_an_archive_has_the_code_and_nothing_that_running_leaves(
         "functions/one/__init__.py",
         "functions/one/work.py",
     }
+    given = functions.archive(["one"], {"one/policy.json": "{}"})
+    assert isinstance(given, pulumi.AssetArchive)
+    assert set(given.assets) - set(archive.assets) == {"functions/one/policy.json"}
+    text = given.assets["functions/one/policy.json"]
+    assert isinstance(text, pulumi.StringAsset)
+    assert text.text == "{}"
     with pytest.raises(FileNotFoundError, match="three"):
         functions.archive(["one", "three"])

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import PurePath
 from typing import Any
 
 import pytest
 from moto.events.models import EventPattern
 
-from components import events, iam, promotion
+from components import baseline_policies, events, iam, promotion
 from components.naming import Names
 from components.promotion import ApprovalForwarder, PromotionQueue
 from components.registry import Sharing, group_statements
@@ -203,7 +204,10 @@ def test_by_ram_promotion_has_nothing_to_do_with_policies_of_groups(run: Run) ->
         made = queue(run, sharing)
         (function,) = made.of("aws:lambda/function:Function")
         by_policy = sharing == "policy"
-        assert ("GROUP_POLICY" in function.inputs["environment"]["variables"]) is by_policy
+        named = function.inputs["environment"]["variables"].get("GROUP_POLICY_FILE")
+        assert named == (promotion.GROUP_POLICY if by_policy else None)
+        files = function.inputs["code"].assets
+        assert (f"functions/promotion/{promotion.GROUP_POLICY}" in files) is by_policy
         for action in ("Put", "Get", "Delete"):
             name = f"sagemaker:{action}ModelPackageGroupPolicy"
             held = [document for _, _, document in made.documents() if name in str(document)]
@@ -215,7 +219,10 @@ def test_a_group_that_promotion_makes_is_read_by_its_own_projects_deployments_al
 ) -> None:
     (function,) = queue(run).of("aws:lambda/function:Function")
     variables = function.inputs["environment"]["variables"]
-    settings = GroupSettings(variables["GROUP_POLICY"], {}, variables["GROUP_PREFIX"])
+    # As the function finds it: beside its settings, under the name that a variable tells.
+    folder = PurePath("functions/promotion/settings.py").parent
+    asset = function.inputs["code"].assets[str(folder / variables["GROUP_POLICY_FILE"])]
+    settings = GroupSettings(asset.text, {}, variables["GROUP_PREFIX"])
     policy = json.loads(settings.policy_of("acme-governance-house"))
     assert "${" not in json.dumps(policy)
     # As the project makes it, where its stack is there first.
@@ -246,6 +253,65 @@ def test_a_group_that_promotion_makes_is_read_by_its_own_projects_deployments_al
         )
         asked = Policies(identity={"work": everything}, resource=policy)
         assert evaluator.evaluate(request, asked).allowed is may, role
+
+
+KEY = HUB.arn("kms", "key/models")
+OF_CARDS = {
+    "kms:CallerAccount": HUB.account_id,
+    "kms:ViaService": "sagemaker.eu-west-1.amazonaws.com",
+    "kms:GrantIsForAWSResource": "true",
+}
+XGBOOST = "arn:aws:ecr:eu-west-1:141502667606:repository/sagemaker-xgboost"
+FOREIGN = "arn:aws:ecr:eu-west-1:999999999999:repository/mine"
+
+
+def promoting(region: str = "eu-west-1") -> list[iam.Statement]:
+    placement = place("governance", region=region)
+    return promotion.promotion_statements(placement, KEY, HUB.arn("sqs", "promotions"))
+
+
+@pytest.mark.parametrize(
+    ("action", "resource", "context", "may"),
+    [
+        ("kms:CreateGrant", KEY, OF_CARDS, True),
+        ("kms:CreateGrant", KEY, {**OF_CARDS, "kms:GrantIsForAWSResource": "false"}, False),
+        # Other services may use the key, too: promotion makes no grants for them.
+        (
+            "kms:CreateGrant",
+            KEY,
+            {**OF_CARDS, "kms:ViaService": "s3.eu-west-1.amazonaws.com"},
+            False,
+        ),
+        ("kms:CreateGrant", HUB.arn("kms", "key/messages"), OF_CARDS, False),
+        ("ecr:BatchGetImage", XGBOOST, {}, True),
+        ("ecr:DescribeImages", XGBOOST, {}, True),
+        ("ecr:PutImage", XGBOOST, {}, False),
+        ("ecr:BatchGetImage", FOREIGN, {}, False),
+        ("ecr:DescribeImages", HUB.arn("ecr", "repository/acme-governance-scorer"), {}, True),
+    ],
+)
+def test_promotion_has_what_sagemaker_asks_of_who_makes_cards_and_versions(
+    evaluator: Evaluator, action: str, resource: str, context: dict[str, str], may: bool
+) -> None:
+    arn = f"arn:aws:sts::{HUB.account_id}:assumed-role/{HUB.role(promotion.PROMOTION)}/x"
+    # The hub's models key, or a repository that lets everybody in: promotion's own policy decides.
+    theirs = {
+        "kms": baseline_policies.key_statements(HUB, "models"),
+        "ecr": [iam.Statement(sid="All", principals="*", actions=["*"], resources=["*"])],
+    }[action.partition(":")[0]]
+    decided = evaluator.evaluate(
+        Request(arn, action, resource, context=context),
+        Policies(
+            {"work": iam.document(promoting())},
+            resource=None if ":repository/acme-" in resource else iam.document(theirs),
+        ),
+    )
+    assert decided.allowed is may
+
+
+def test_a_region_without_images_of_aws_names_none() -> None:
+    assert not [s for s in promoting("xx-west-9") if s.sid == "LookAtAwsImages"]
+    assert all(statement.resources for statement in promoting("xx-west-9"))
 
 
 RUN = "pipeline/acme-dev-houses/execution/a1b2"

@@ -26,6 +26,8 @@ from automation.projects.spec import SpecError, read_spec
 from automation.projects.vending import Vending, VendingError, _Work
 from components import baseline_policies, deployments, iam, settings
 from components.baseline import AccountBaseline
+from components.catalog import VendingFunction
+from components.deployments import DeploymentControl
 from components.endpoint_services import services_for
 from components.naming import (
     ENVIRONMENTS,
@@ -37,12 +39,14 @@ from components.naming import (
 )
 from components.projects import policies
 from components.projects.project import Project, account_variable
+from components.promotion import PromotionQueue
+from components.retraining import RetrainingControl
 from functions.deployment.history import Attempt, History, joined
 from functions.deployment.machine import Kind, Status
 from functions.deployment.settings import read_settings
 from localcloud.authorization import Evaluator, Policies, Request
 from localcloud.paths import CHECKOUT
-from tests.unit.conftest import ACCOUNTS, REGION, Program, place, run_program
+from tests.unit.conftest import ACCOUNTS, REGION, Program, function_network, place, run_program
 from tests.unit.data_science import ENDPOINTS, make_registry, role_arn, session
 from tests.unit.projects import contract, key
 from tests.unit.test_baseline import args as baseline_args
@@ -565,12 +569,71 @@ def test_models_of_a_further_account_leave_through_their_own_endpoint_only(
 # --- many ----------------------------------------------------------------------------------------
 
 MANY = {**ACCOUNTS, **{f"prod-r{number}": f"{number:012d}" for number in range(30, 50)}}
-HELD = {"bucket": 20_480, "key": 32_768, "group": 20_480, "role": 10_240, "variables": 4_096,
+HELD = {"bucket": 20_480, "key": 32_768, "group": 20_480, "role": 10_240,
         "parameter": 4_096}  # fmt: skip
-"""Most characters. Source: S3, KMS, SageMaker, IAM, Lambda and Systems Manager quotas."""
+"""Most characters. Source: S3, KMS, SageMaker, IAM and Systems Manager quotas."""
+VARIABLES = 4_096
+"""Most bytes of a function's variables, as JSON. Source: Lambda quotas."""
 
 
-def test_twenty_further_environments_fit_into_every_policy_and_the_functions_variables() -> None:
+def test_twenty_further_environments_fit_into_every_functions_variables() -> None:
+    placement = place("governance", accounts={name: MANY[name] for name in in_order(MANY)})
+    names, network = Names.at(placement), function_network()
+    targets = [name for name in placement["accounts"] if kind_of(name) in TARGET_KINDS]
+    key_arn = names.arn("kms", f"key/{'a' * 36}")
+
+    def make() -> None:
+        PromotionQueue(
+            "promotion",
+            {
+                "placement": placement,
+                "network": network,
+                "models_bucket": names.bucket("models"),
+                "models_key_arn": key_arn,
+                "environments": targets,
+                "sharing": "policy",
+                "tags": {f"tag-{number}": "t" * 20 for number in range(8)},
+                "owner": "o" * 40,
+            },
+        )
+        DeploymentControl(
+            "deployments",
+            {
+                "placement": placement,
+                "network": network,
+                "models_key_arn": key_arn,
+                "token_secrets": [],
+            },
+        )
+        RetrainingControl(
+            "retraining",
+            {
+                "placement": placement,
+                "network": network,
+                "bus_name": names.name("models"),
+                "token_secrets": [],
+            },
+        )
+        VendingFunction(
+            "vending",
+            {
+                "placement": placement,
+                "network": network,
+                "templates": [f"{'t' * 16}-{number}" for number in range(12)],
+                "launching_accounts": [],
+            },
+        )
+
+    sizes = {
+        function.inputs["name"]: len(json.dumps(function.inputs["environment"]["variables"]))
+        for function in run_program(make).of("aws:lambda/function:Function")
+    }
+    assert len(sizes) == 4
+    # A quarter is left for longer names, and for what is known when it is made only.
+    assert all(0 < size < 0.75 * VARIABLES for size in sizes.values()), sizes
+
+
+def test_twenty_further_environments_fit_into_every_policy() -> None:
     placement = place("governance", accounts={name: MANY[name] for name in in_order(MANY)})
     served = [name for name in placement["accounts"] if name != "governance"]
     endpoints = {
@@ -585,7 +648,6 @@ def test_twenty_further_environments_fit_into_every_policy_and_the_functions_var
     targets = [name for name in served if name != "dev"]
     known = dict.fromkeys(targets, "p" * 60)
     release = policies.release_statements(placement, "a" * 20, targets[-1], "k" * 80)
-    gates = deployments.environment_gates(placement)
     sizes = {
         "bucket": longest("aws:s3/bucketPolicy:BucketPolicy"),
         "key": longest("aws:kms/key:Key"),
@@ -594,7 +656,6 @@ def test_twenty_further_environments_fit_into_every_policy_and_the_functions_var
         ),
         "role": len(json.dumps(iam.document(release))),
         "parameter": len(json.dumps(known)),
-        "variables": sum(len(key_) + len(value) for key_, value in gates.items()),
     }
     # Half is left for what else is in there.
     for what, size in sizes.items():

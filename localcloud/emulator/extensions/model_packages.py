@@ -1,9 +1,10 @@
 """Emulated SageMaker operations that moto answers wrongly: model package versions and groups.
 
 What is added: a client token gives the version that it made, versions keep members that moto
-forgets, an update of a version or its card changes only what it names, who made and changed a
-version is its caller, versions are deleted and their numbers never used again, a group is made
-once, and a search for versions finds all of that, in pages.
+forgets, and the ETags of the model data that they name, an update of a version or its card changes
+only what it names, who made and changed a version is its caller, versions are deleted and their
+numbers never used again, a group is made once, and a search for versions finds all of that, in
+pages.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import re
 from collections.abc import Callable
 from typing import Any, cast
 
+from localcloud.emulator import world
 from localcloud.emulator.extension import ApiError, Context, Params, operation
 
 _SERVICE = "sagemaker"
@@ -50,6 +52,30 @@ def _user(ctx: Context) -> dict[str, Any]:
         "DomainId": domain,
         "IamIdentity": identity,
     }
+
+
+def _etag(uri: str) -> str:
+    """The ETag of an object of any account; empty when there is none."""
+    name, _, key = uri.removeprefix("s3://").partition("/")
+    bucket = world.bucket(name)
+    found = bucket.keys.get(key) if bucket else None
+    return str(getattr(found, "etag", "")).strip('"')
+
+
+def _recorded(container: Params) -> Params:
+    """A container with the ETags of its model data, unless its maker says others."""
+    recorded = dict(container)
+    if etag := _etag(container.get("ModelDataUrl") or ""):
+        recorded.setdefault("ModelDataETag", etag)
+    data: Params = (container.get("ModelDataSource") or {}).get("S3DataSource") or {}
+    if data.get("S3DataType") == "S3Object" and (etag := _etag(data["S3Uri"])):
+        recorded["ModelDataSource"] = {"S3DataSource": {"ETag": etag, **data}}
+    return recorded
+
+
+def _with_etags(specification: Params) -> Params:
+    containers = [_recorded(item) for item in specification.get("Containers") or []]
+    return {**specification, **({"Containers": containers} if containers else {})}
 
 
 def _package(ctx: Context, name: str) -> Any:
@@ -92,7 +118,13 @@ def create_package(ctx: Context, params: Params) -> Params:
         return {"ModelPackageArn": tokens[token]}
     backend = ctx.backend(_SERVICE)
     standing = dict(backend.model_packages)
-    arn = ctx.forward(params)["ModelPackageArn"]
+    made = dict(params)
+    if "InferenceSpecification" in params:
+        made["InferenceSpecification"] = _with_etags(params["InferenceSpecification"])
+    if "AdditionalInferenceSpecifications" in params:
+        others = params["AdditionalInferenceSpecifications"]
+        made["AdditionalInferenceSpecifications"] = [_with_etags(item) for item in others]
+    arn = ctx.forward(made)["ModelPackageArn"]
     if group:
         # moto counts the versions that are left, and would use a deleted one's number again.
         package = backend.model_packages[arn]
@@ -124,7 +156,10 @@ def update_package(ctx: Context, params: Params) -> Params:
     metadata = dict(package.customer_metadata_properties or {})
     status, said = package.model_approval_status, package.approval_description
     named = ("ModelPackageArn", "ModelApprovalStatus", "AdditionalInferenceSpecificationsToAdd")
-    answer = ctx.forward({member: params[member] for member in named if member in params})
+    given = {member: params[member] for member in named if member in params}
+    if added := given.get("AdditionalInferenceSpecificationsToAdd"):
+        given["AdditionalInferenceSpecificationsToAdd"] = [_with_etags(item) for item in added]
+    answer = ctx.forward(given)
     metadata.update(params.get("CustomerMetadataProperties") or {})
     for key in params.get("CustomerMetadataPropertiesToRemove") or []:
         metadata.pop(key, None)
