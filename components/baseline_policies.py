@@ -48,7 +48,7 @@ CRYPTOGRAPHY = [
 ]
 """The five actions by which data is encrypted and decrypted."""
 
-ORIGIN = ("RegisteredBy", "StartedBy", "SourceModelPackageArn")
+ORIGIN = ("RegisteredBy", "StartedBy", "SourceModelPackageArn", "SpecificationDigest")
 """Customer metadata of central versions that tell where they come from; promotion writes them."""
 
 PERSONAS = ("platform-engineer", "ml-engineer", "governance-officer")

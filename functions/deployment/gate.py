@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ..promotion.identity import Person, read_build, read_person
+from ..promotion.registry import SPECIFICATION_KEY, specification_digest
 from .approvals import ManualApprovals
 from .cards import record_approval
 from .evidence import Evidence
@@ -218,6 +219,12 @@ class Checks:
             what = "; ".join(changes(question.attempt.parts, now.parts))
             raise Refusal(
                 f"{question.version.arn} is not what was approved: {what}. Register it anew."
+            )
+        promoted = question.version.metadata.get(SPECIFICATION_KEY)
+        if promoted and promoted != specification_digest(question.version.description):
+            raise Refusal(
+                f"{question.version.arn} is not what was promoted: its specification was changed"
+                " with its approval or before. Register it anew."
             )
         return passed
 

@@ -51,10 +51,14 @@ class Version:
         return describe_user(self.description.get("LastModifiedBy"))
 
     @property
+    def metadata(self) -> Mapping[str, str]:
+        """Its customer metadata; where it comes from is among them, which nobody may change."""
+        return self.description.get("CustomerMetadataProperties") or {}
+
+    @property
     def registered_by(self) -> str:
         """Who registered it in dev, and who started the pipeline that did."""
-        metadata: Mapping[str, str] = self.description.get("CustomerMetadataProperties") or {}
-        told = [metadata.get(REGISTERED_KEY, ""), metadata.get(STARTED_KEY, "")]
+        told = [self.metadata.get(REGISTERED_KEY, ""), self.metadata.get(STARTED_KEY, "")]
         return " ".join(text for text in told if text)
 
     @property

@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import IO, Any, cast
 
@@ -97,7 +97,7 @@ def read_image(uri: str, digest: str = "") -> Image:
     )
 
 
-def containers(description: dict[str, Any]) -> list[dict[str, Any]]:
+def containers(description: Mapping[str, Any]) -> list[dict[str, Any]]:
     """All container definitions of a version."""
     specifications = [
         description.get("InferenceSpecification") or {},

@@ -316,7 +316,7 @@ class Promoter:
             **version,
             "ModelPackageDescription": registry.central_description(plan.description, source),
             "CustomerMetadataProperties": registry.central_metadata(
-                plan.description, source, plan.starter
+                plan.description, source, plan.starter, registry.specification_digest(version)
             ),
         }
 

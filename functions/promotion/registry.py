@@ -7,6 +7,7 @@ when SageMaker says that it does not exist.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import unicodedata
 import uuid
@@ -20,13 +21,17 @@ from botocore.exceptions import ClientError
 from .aws import error_code, error_message
 from .events import Refused, Source
 from .identity import describe_user
+from .images import containers
 from .model_card import merged
 
 SOURCE_KEY = "SourceModelPackageArn"
+SPECIFICATION_KEY = "SpecificationDigest"
+"""What the version ran when it was promoted, by :func:`specification_digest`."""
 REGISTERED_KEY = "RegisteredBy"
 """Who registered the source version, by :func:`.identity.describe_user`."""
 STARTED_KEY = "StartedBy"
 """Who started what did, by :meth:`.origin.Origin.started_by`; absent where that is not known."""
+_OURS = (REGISTERED_KEY, STARTED_KEY, SPECIFICATION_KEY)
 GROUP_PLACEHOLDER, PROJECT_PLACEHOLDER = "${Group}", "${Project}"
 
 _GROUP_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
@@ -88,8 +93,27 @@ def execution_of(description: Mapping[str, Any], source: Source) -> str:
     return by if by.startswith(here) and "/execution/" in by else ""
 
 
+def specification_digest(version: Mapping[str, Any]) -> str:
+    """What of a version runs, as a digest: images, model data and environment of its containers.
+
+    An approval can come with another specification in the same call; by this it is told from the
+    one that was promoted. What SageMaker itself adds, such as ETags, is no part of it.
+    """
+    runs = [
+        [
+            container.get("Image", ""),
+            container.get("ModelDataUrl", ""),
+            ((container.get("ModelDataSource") or {}).get("S3DataSource") or {}).get("S3Uri", ""),
+            sorted((container.get("Environment") or {}).items()),
+        ]
+        for container in containers(version)
+    ]
+    text = json.dumps([runs, version.get("SourceUri") or ""])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def central_metadata(
-    description: Mapping[str, Any], source: Source, starter: str = ""
+    description: Mapping[str, Any], source: Source, starter: str = "", digest: str = ""
 ) -> dict[str, str]:
     """Where a version comes from, as the central version's customer metadata records it.
 
@@ -100,9 +124,10 @@ def central_metadata(
         description: The source version.
         source: Its ARN.
         starter: Who started what registered it, where that is known.
+        digest: :func:`specification_digest` of the central version.
     """
     told: Mapping[str, str] = description.get("CustomerMetadataProperties") or {}
-    own = {key: told[key] for key in told if _allowed(key) not in (REGISTERED_KEY, STARTED_KEY)}
+    own = {key: told[key] for key in told if _allowed(key) not in _OURS}
     properties: Mapping[str, str] = description.get("MetadataProperties") or {}
     by = properties.get("GeneratedBy", "")
     known = {
@@ -113,6 +138,7 @@ def central_metadata(
         "DataVersion": own.get("DataVersion"),
         REGISTERED_KEY: describe_user(description.get("CreatedBy")),
         STARTED_KEY: _whole(starter),
+        SPECIFICATION_KEY: digest,
     }
     kept: dict[str, str] = {}
     for key, value in (*known.items(), *sorted(own.items())):

@@ -284,6 +284,17 @@ def test_what_changed_after_its_approval_is_refused(
     refused(hub.begin(function, arn, "preprod"), "not what was approved", f"{uri} changed")
 
 
+def test_a_specification_that_comes_with_the_approval_is_refused(
+    hub: DeployingHub, function: Deployments
+) -> None:
+    arn = hub.promoted(hub.project())
+    told = hub.platform.hub.describe_model_package(ModelPackageName=arn)["InferenceSpecification"]
+    told["Containers"][0]["Environment"] = {"SAGEMAKER_PROGRAM": "other.py"}
+    hub.platform.hub.update_model_package(ModelPackageArn=arn, InferenceSpecification=told)
+    hub.decide(function, arn)
+    refused(hub.begin(function, arn, "preprod"), "not what was promoted")
+
+
 def test_a_version_whose_specification_grew_is_refused(
     hub: DeployingHub, function: Deployments
 ) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from functions.promotion.events import Source
 from functions.promotion.model_card import SCHEMA
+from functions.promotion.registry import specification_digest
 from tests.functions.platform import (
     FRAMEWORK_IMAGE,
     MODELS,
@@ -194,6 +195,7 @@ def test_the_version_waits_for_approval_and_tells_where_it_comes_from(promoted: 
         "CommitId": "c0ffee",
         "DataVersion": "2026-11",
         "RegisteredBy": f"Arn={registrant}",
+        "SpecificationDigest": specification_digest(version),
         "RiskRating": "high",
         "ModelOwner": "pricing",
         "Purpose": "Quotes for owners",

@@ -164,6 +164,8 @@ def update_package(ctx: Context, params: Params) -> Params:
     for key in params.get("CustomerMetadataPropertiesToRemove") or []:
         metadata.pop(key, None)
     package.customer_metadata_properties = metadata or None
+    if "InferenceSpecification" in params:
+        package.inference_specification = _with_etags(params["InferenceSpecification"])
     package.model_approval_status = params.get("ModelApprovalStatus", status)
     package.approval_description = params.get("ApprovalDescription", said)
     members = _kept(ctx, "package_members").setdefault(package.arn, {})
