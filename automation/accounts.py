@@ -332,7 +332,7 @@ def _free(network: CreatedNetwork, stacks: Sequence[PlatformSettings]) -> ipaddr
 def next_steps(name: str, environment_file: str) -> str:
     """What is to be done after an account was taken in, for people."""
     return f"""{environment_file} and Pulumi.yaml are written: look at them, and commit them. Then:
-  python -m automation bootstrap --profile {name}=PROFILE   roles in its account
+  python -m automation bootstrap --profile {name}=PROFILE   boundary and roles in its account
   python -m automation up --all                             its stack, and the hub that grants it
   python -m automation projects update PROJECT              for each project that is to go there
 Versions come to it with their next approval; see docs/targets.md."""

@@ -1,4 +1,4 @@
-"""The first step on empty accounts: state bucket, deployer and preview roles, CI's identities.
+"""The first step on empty accounts: state bucket, boundary, deployer and preview roles, CI's.
 
 Run from one administrator profile for each account. It reads what stands, changes only what
 differs, and says each change; a second run changes nothing. Plain boto3: there is no state yet.
@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import boto3
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from automation import deployer_policies
 from components import iam, storage
-from components.baseline_policies import CONFIG_SERVICE
+from components.baseline_policies import CONFIG_SERVICE, boundary_statements
 from components.catalog import VENDING_ROLE
 from components.naming import Names
 from components.network import not_offered
@@ -108,6 +108,7 @@ def bootstrap(
     hub_caller = _principal(sessions["governance"], callers["governance"])
     for stack in settings:
         work = _Work(sessions[stack.environment], stack.names, dry_run, tell)
+        _boundary(work)
         for role in ("deployer", "preview"):
             _account_role(work, stack, role, hub_caller)
         if stack.owns_account and stack.security_services.config:
@@ -204,6 +205,48 @@ def deployer_trust(settings: PlatformSettings, role: str, hub_caller: str) -> li
     ]
 
 
+def _boundary(work: _Work) -> None:
+    """The limit of every role that the deployer makes, who therefore must not write it."""
+    _policy(
+        work,
+        work.names.name("boundary", "policy"),
+        work.names.policy_arn("boundary"),
+        iam.document(boundary_statements(work.names)),
+    )
+
+
+def boundary_note(session: Callable[[], boto3.Session], names: Names) -> str:
+    """What is to be done about a stack's boundary before an update; empty when nothing is.
+
+    Stacks only name it, so no plan shows it: an upgrade that changes it asks for a bootstrap.
+
+    Args:
+        session: Gives a session of the stack's account; its preview role suffices.
+        names: The stack's.
+
+    Raises:
+        BootstrapError: There is none, so no role can be made.
+    """
+    arn = names.policy_arn("boundary")
+    try:
+        found = _document(session().client("iam"), arn)
+    except (BotoCoreError, ClientError):
+        # Who is not let in at all is told so by the engine, which comes next.
+        return ""
+    if found is None:
+        raise BootstrapError(
+            f"there is no permissions boundary {arn}, which every role has to have: an "
+            "administrator makes it by python -m automation bootstrap. Nothing was made"
+        )
+    if _same(found, iam.document(boundary_statements(names))):
+        return ""
+    return (
+        f"the permissions boundary {arn} is not the one of this checkout, so its roles may be "
+        "refused what they need, or be allowed more than they should: an administrator updates it "
+        "by python -m automation bootstrap"
+    )
+
+
 def _config_role(work: _Work) -> None:
     """AWS Config's service-linked role: an account has one, whoever made it."""
     client = work.client("iam")
@@ -283,21 +326,29 @@ def _attached(client: Any, role: str) -> set[str]:
     return {policy["PolicyArn"] for policy in found}
 
 
-def _policy(work: _Work, name: str, arn: str, document: dict[str, object]) -> None:
-    client = work.client("iam")
-    text = json.dumps(document, separators=(",", ":"))
+def _document(client: Any, arn: str) -> Any:
+    """A managed policy's document as it applies; None when there is no such policy."""
     try:
         policy = client.get_policy(PolicyArn=arn)["Policy"]
     except ClientError as error:
         if error.response["Error"]["Code"] != "NoSuchEntity":
             raise
+        return None
+    version = client.get_policy_version(PolicyArn=arn, VersionId=policy["DefaultVersionId"])
+    return _parsed(version["PolicyVersion"]["Document"])
+
+
+def _policy(work: _Work, name: str, arn: str, document: dict[str, object]) -> None:
+    client = work.client("iam")
+    text = json.dumps(document, separators=(",", ":"))
+    standing = _document(client, arn)
+    if standing is None:
         work.change(
             f"create policy {name}",
             lambda: client.create_policy(PolicyName=name, PolicyDocument=text),
         )
         return
-    version = client.get_policy_version(PolicyArn=arn, VersionId=policy["DefaultVersionId"])
-    if _same(_parsed(version["PolicyVersion"]["Document"]), json.loads(text)):
+    if _same(standing, json.loads(text)):
         return
 
     def replace() -> None:

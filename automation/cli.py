@@ -123,6 +123,8 @@ def operate(
         }
     show = progress or summary.ProgressLines([name for wave in ordered for name in wave])
     secrets_provider = os.environ.get("PULUMI_SECRETS_PROVIDER")
+    access = (env or {}).get(settings.ACCESS_VARIABLE)
+    role = "preview" if access == "preview" else "deployer"
 
     def one(name: str) -> StackRun:
         stack = stacks.open_stack(
@@ -138,7 +140,13 @@ def operate(
                 policy_packs=packs,
                 tell=lambda what: _tell(f"{name}: {what}"),
             )
-        return run_stack(
+        try:
+            note = bootstrap.boundary_note(
+                lambda: _session(loaded[name], None, role), loaded[name].names
+            )
+        except bootstrap.BootstrapError as error:
+            return StackRun(name, verb, errors=[str(error)])
+        run = run_stack(
             stack,
             verb,
             progress=show,
@@ -147,6 +155,8 @@ def operate(
             plan=chosen.get(name),
             previewed=plan_folder is None and not skip_preview,
         )
+        run.note = "; ".join(filter(None, (note, run.note)))
+        return run
 
     runs = run_all(ordered, one, verb)
     if plan_folder is not None and verb == "preview":
@@ -163,14 +173,16 @@ def _tell(line: str) -> None:
     sys.stdout.flush()
 
 
-def _session(settings_: PlatformSettings, profile: str | None) -> boto3.Session:
-    """A session of a stack's account: of a profile, else of its deployer."""
+def _session(
+    settings_: PlatformSettings, profile: str | None, role: str = "deployer"
+) -> boto3.Session:
+    """A session of a stack's account: of a profile, else of one of the bootstrap's roles."""
     if profile:
         return boto3.Session(profile_name=profile, region_name=settings_.region)
     sts = boto3.Session(region_name=settings_.region).client("sts")
-    given = sts.assume_role(
-        RoleArn=settings_.names.role_arn("deployer"), RoleSessionName="automation"
-    )["Credentials"]
+    given = sts.assume_role(RoleArn=settings_.names.role_arn(role), RoleSessionName="automation")[
+        "Credentials"
+    ]
     return boto3.Session(
         aws_access_key_id=given["AccessKeyId"],
         aws_secret_access_key=given["SecretAccessKey"],
@@ -519,7 +531,7 @@ def parser() -> argparse.ArgumentParser:
     configured.set_defaults(run=_policies)
     check = commands.add_parser("check", help="check the settings of all stacks")
     check.set_defaults(run=_check, names=list(known))
-    first = commands.add_parser("bootstrap", help="make state bucket and roles on empty accounts")
+    first = commands.add_parser("bootstrap", help="make state bucket, boundaries and roles")
     first.add_argument("--profile", action="append", type=_profile, default=[])
     first.add_argument("--dry-run", action="store_true")
     first.set_defaults(run=_bootstrap)

@@ -40,10 +40,12 @@ def deployer_statements(names: Names) -> list[iam.Statement]:
         hub = Names(names.prefix, "governance", names.region, names.account_id)
         roles.append(hub.role_arn(LAUNCH))
     boundary = names.policy_arn("boundary")
-    # Its policies too: a new version of one would give it anything.
+    # Its policies too: a new version of one would give it anything. So would one of the boundary,
+    # through a role that it makes.
     protected = [
         *map(names.role_arn, ("deployer", "preview", "ci", "ci-preview")),
         *map(names.policy_arn, ("deployer-*", "preview-*", "ci", "ci-preview")),
+        boundary,
     ]
     bucket = f"arn:{names.partition}:s3:::{own}"
     return [
@@ -191,7 +193,7 @@ def deployer_statements(names: Names) -> list[iam.Statement]:
             sid="NeverItself",
             effect="Deny",
             actions=["iam:Attach*", "iam:Create*", "iam:Delete*", "iam:Detach*", "iam:Put*",
-                     "iam:Tag*", "iam:Untag*", "iam:Update*"],
+                     "iam:Set*", "iam:Tag*", "iam:Untag*", "iam:Update*"],
             resources=protected,
         ),
         *_never_its_state(names),

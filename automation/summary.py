@@ -129,6 +129,8 @@ def markdown(runs: Sequence[StackRun]) -> str:
             lines += ["", f"<details><summary>{run.stack}: {changes_text(run)}</summary>", ""]
             lines += [_line(step) for step in run.steps]
             lines += ["", "</details>"]
+        if run.note:
+            lines += ["", f"- **{run.stack}**: {run.note}"]
         for violation in run.violations:
             level = "must be mended" if violation.mandatory else "note"
             lines += [

@@ -1,8 +1,9 @@
 """What every account of the platform has, before anything else is in it.
 
-Keys by purpose, buckets for logs, the permissions boundary, the personas' roles, budgets, and, once
-per account, the account-wide settings. The audit trail is :mod:`components.audit_trail`, since it
-belongs to the hub; the deployer's role is made by the bootstrap, since it makes this.
+Keys by purpose, buckets for logs, the personas' roles, budgets, and, once per account, the
+account-wide settings. The audit trail is :mod:`components.audit_trail`, since it belongs to the
+hub. The bootstrap makes the deployer's role, since that makes this, and the permissions boundary,
+since whoever could rewrite it would have none.
 """
 
 from __future__ import annotations
@@ -55,12 +56,12 @@ class AccountBaselineArgs(TypedDict):
 
 
 class AccountBaseline(pulumi.ComponentResource):
-    """Keys, log buckets, boundary, roles, budgets and account-wide settings."""
+    """Keys, log buckets, roles, budgets and account-wide settings."""
 
     key_arns: dict[str, Output[str]]
     """Purpose (data, logs, storage, messages) -> key."""
-    boundary_arn: Output[str]
-    """Permissions boundary of every role in the account."""
+    boundary_arn: str
+    """Permissions boundary of every role in the account; the bootstrap makes it."""
     log_bucket: Output[str]
     access_log_bucket: Output[str]
     role_arns: dict[str, Output[str]]
@@ -74,9 +75,9 @@ class AccountBaseline(pulumi.ComponentResource):
         self._name, self._args = name, args
         self._placement = args["placement"]
         self._names = Names.at(self._placement)
+        self.boundary_arn = self._names.policy_arn("boundary")
         self._keys()
         self._buckets()
-        self._boundary()
         self._roles()
         self._alerts()
         if args["owns_account"]:
@@ -179,16 +180,6 @@ class AccountBaseline(pulumi.ComponentResource):
                 conditions=ours,
             ),
         ]
-
-    def _boundary(self) -> None:
-        policy = aws.iam.Policy(
-            f"{self._name}-boundary",
-            name=self._names.name("boundary", "policy"),
-            description="What no role of the platform, its people or projects can ever do",
-            policy=iam.render(policies.boundary_statements(self._names)),
-            opts=self._child(),
-        )
-        self.boundary_arn = policy.arn
 
     def _role(
         self,

@@ -86,6 +86,12 @@ def buckets(platform: Platform, start: str = "") -> list[str]:
     return [bucket["Name"] for bucket in found if bucket["Name"].startswith(start)]
 
 
+def policies(platform: Platform) -> set[str]:
+    """Names of the account's own managed policies."""
+    found = platform.client("iam", "prod").get_paginator("list_policies").paginate(Scope="Local")
+    return {policy["PolicyName"] for page in found for policy in page["Policies"]}
+
+
 def vpcs(platform: Platform) -> dict[str, str]:
     """Id of each of the account's VPCs -> its addresses, without the one that AWS makes."""
     found = platform.client("ec2", "prod").describe_vpcs()["Vpcs"]
@@ -309,6 +315,7 @@ def test_the_literal_destroy_removes_a_stack_and_nothing_beside_it(
     assert buckets(company, "acme-prod-")
     roles = {role["RoleName"] for role in company.client("iam", "preprod").list_roles()["Roles"]}
     # What bootstrap made is no stack's.
+    assert "acme-preprod-boundary" in policies(company)
     assert {role for role in roles if role.startswith("acme-preprod-")} == {
         "acme-preprod-deployer", "acme-preprod-preview",
     }  # fmt: skip
@@ -335,6 +342,10 @@ def test_protected_things_stay_until_they_are_asked_for(
     assert roles == {
         f"acme-{stack}-{role}" for stack in ENVIRONMENTS for role in ("deployer", "preview")
     }
+    assert {name.rpartition("-")[0] for name in policies(company)} == {
+        f"acme-{stack}-{role}" for stack in ENVIRONMENTS for role in ("deployer", "preview")
+    } | {f"acme-{stack}" for stack in ENVIRONMENTS}
+    assert policies(company) >= {f"acme-{stack}-boundary" for stack in ENVIRONMENTS}
     aliases = [alias["AliasName"] for alias in kms.list_aliases()["Aliases"]]
     assert [a for a in aliases if "/acme-" in a] == ["alias/acme-governance-pulumi-state"]
     for stack, deployment in company.deployments().items():

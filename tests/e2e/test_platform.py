@@ -192,6 +192,37 @@ def test_a_bucket_policy_changed_behind_pulumi_is_drift_and_is_mended(platform: 
     assert "no changes" in platform.automation("refresh", "--stack", "preprod")
 
 
+def test_a_boundary_that_is_not_this_checkouts_is_told_of_until_the_bootstrap_was_run(
+    platform: Platform,
+) -> None:
+    """Stacks only name it, so no plan has it."""
+    iam = platform.client("iam", "preprod")
+    name = "mlops-preprod-boundary"
+    boundary = {"PolicyArn": f"arn:aws:iam::333333333333:policy/{name}"}
+    iam.create_policy_version(
+        **boundary,
+        PolicyDocument=json.dumps(
+            {
+                "Version": "2012-10-17",
+                "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}],
+            }
+        ),
+        SetAsDefault=True,
+    )
+    told = platform.automation("drift", "--stack", "preprod", code=0)
+    assert f"preprod: the permissions boundary {boundary['PolicyArn']} is not the one" in told
+
+    iam.delete_policy_version(**boundary, VersionId="v1")
+    iam.delete_policy(**boundary)
+    told = platform.automation("up", "--stack", "preprod", code=1)
+    assert f"preprod: there is no permissions boundary {boundary['PolicyArn']}" in told
+
+    told = platform.automation("bootstrap")
+    assert f"create policy {name}" in told
+    told = platform.automation("preview", "--read-only", "--stack", "preprod", code=0)
+    assert "boundary" not in told
+
+
 def test_a_bucket_made_by_hand_is_imported_told_of_and_given_back(platform: Platform) -> None:
     """By the literal commands, as docs/operations.md has them."""
     s3 = platform.client("s3", "preprod")

@@ -1,8 +1,9 @@
-"""Independent linters over every policy of the stacks and of a project: no unexplained finding.
+"""Independent linters over every policy of the stacks, of a project and of their boundary.
 
 parliament and cloudsplaining judge what was deployed, not what the code says; a project's policies
-are judged as its program registers them. A finding that is
-accepted stands in ``accepted_findings.yaml`` with its reason; one that no longer occurs fails too.
+are judged as its program registers them, the boundary as the bootstrap writes it. No finding is
+without an explanation: one that is accepted stands in ``accepted_findings.yaml`` with its reason,
+and one that no longer occurs fails too.
 """
 
 from __future__ import annotations
@@ -17,11 +18,15 @@ from typing import Any
 import pytest
 import yaml
 
+from components import iam
+from components.baseline_policies import boundary_statements
+from components.naming import Names
 from tests.e2e.policy_documents import PolicyDocument, policy_documents
 from tests.unit import projects
 
 pytestmark = pytest.mark.e2e
 
+DEV = Names("mlops", "dev", "eu-west-1", "222222222222")
 ACCEPTED = yaml.safe_load((Path(__file__).parent / "accepted_findings.yaml").read_text())
 
 ATTACHED_TO = {
@@ -48,7 +53,13 @@ def documents(platform: Any) -> list[PolicyDocument]:
         for document in policy_documents(stack, deployment)
     ]
     assert len(found) > 50, "the stacks hold far more policies than were found"
-    return found + project_documents()
+    return [*found, boundary_document(), *project_documents()]
+
+
+def boundary_document() -> PolicyDocument:
+    """The permissions boundary of dev's roles; other environments' have other ARNs."""
+    document = iam.document(boundary_statements(DEV))
+    return PolicyDocument("bootstrap", "boundary", "aws:iam/policy:Policy", "policy", document)
 
 
 def project_documents() -> list[PolicyDocument]:

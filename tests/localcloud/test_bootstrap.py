@@ -11,7 +11,7 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,17 @@ from botocore.exceptions import ClientError
 from botocore.loaders import create_loader
 
 from automation import ci
-from automation.bootstrap import BootstrapError, BootstrapResult, bootstrap, ci_trust
+from automation.bootstrap import (
+    BootstrapError,
+    BootstrapResult,
+    bootstrap,
+    boundary_note,
+    ci_trust,
+)
 from automation.deployer_policies import LIMIT
-from components import settings
+from components import baseline_policies, settings
+from components.iam import Statement
+from components.iam import document as policy_document
 from components.naming import ENVIRONMENTS, Names
 from components.settings import PlatformSettings
 from localcloud.authorization import Evaluator, Policies, PolicyError, Request
@@ -154,6 +162,12 @@ class Company:
         found = iam.get_policy_version(PolicyArn=arn, VersionId=version)
         return found["PolicyVersion"]["Document"]
 
+    def boundary(self, environment: str) -> dict[str, Any] | None:
+        """The permissions boundary, as it applies; None when there is none."""
+        with contextlib.suppress(self.client("iam", environment).exceptions.NoSuchEntityException):
+            return self.policy(environment, self.names(environment).policy_arn("boundary"))
+        return None
+
     def roles(self, environment: str) -> set[str]:
         """All but service-linked ones, which are told by their path."""
         found = self.client("iam", environment).list_roles()["Roles"]
@@ -201,6 +215,7 @@ class Company:
             for role in OWN_ROLES
             if self.names(environment).role(role) in there
         }
+        found["boundary"] = self.boundary(environment)
         if environment == "governance":
             found["providers"] = [
                 (provider["Url"], provider["ClientIDList"]) for provider in self.providers()
@@ -289,6 +304,11 @@ def evaluator(cloud: Cloud) -> Iterator[Evaluator]:
         yield evaluator
 
 
+def boundary_of(names: Names) -> dict[str, Any]:
+    """The permissions boundary that the stacks of an environment count on."""
+    return policy_document(baseline_policies.boundary_statements(names))
+
+
 def refused(call: Callable[..., Any], *arguments: Any, **parameters: Any) -> None:
     with pytest.raises(ClientError, match="not authorized"):
         call(*arguments, **parameters)
@@ -316,6 +336,10 @@ class TestFourEmptyAccounts:
                 assert company.assume(company.sessions["governance"], env, role) == FOUR[env]
                 if not hub:
                     refused(company.assume, company.sessions[env], env, role)
+
+    def test_each_gets_the_boundary_that_its_roles_are_to_have(self, company: Company) -> None:
+        for env in ENVIRONMENTS:
+            assert company.boundary(env) == boundary_of(company.names(env))
 
     def test_the_roles_policies_work(self, company: Company) -> None:
         """The deployer of dev makes and reads; the preview role only reads."""
@@ -499,6 +523,22 @@ def _wider_policy(company: Company) -> None:
     )
 
 
+def _wider_boundary(company: Company) -> None:
+    company.client("iam", "dev").create_policy_version(
+        PolicyArn=company.names("dev").policy_arn("boundary"),
+        PolicyDocument=json.dumps(EVERYTHING),
+        SetAsDefault=True,
+    )
+
+
+def _deleted_boundary(company: Company) -> None:
+    client, arn = company.client("iam", "preprod"), company.names("preprod").policy_arn("boundary")
+    for version in client.list_policy_versions(PolicyArn=arn)["Versions"]:
+        if not version["IsDefaultVersion"]:
+            client.delete_policy_version(PolicyArn=arn, VersionId=version["VersionId"])
+    client.delete_policy(PolicyArn=arn)
+
+
 def _foreign_policy(company: Company) -> None:
     iam = company.client("iam", "governance")
     made = iam.create_policy(PolicyName="foreign", PolicyDocument=json.dumps(EVERYTHING))
@@ -558,6 +598,12 @@ TAMPERINGS = {
     ),
     "a policy document": Tampering(
         "prod", _wider_policy, ("update policy mlops-prod-preview-1",), ("CreatePolicyVersion",)
+    ),
+    "the boundary": Tampering(
+        "dev", _wider_boundary, ("update policy mlops-dev-boundary",), ("CreatePolicyVersion",)
+    ),
+    "the boundary deleted": Tampering(
+        "preprod", _deleted_boundary, ("create policy mlops-preprod-boundary",), ("CreatePolicy",)
     ),
     "a foreign policy attached": Tampering(
         "governance",
@@ -640,6 +686,59 @@ def test_what_was_changed_by_hand_is_put_back_and_nothing_else(
     assert result.changes == [f"{account}: {told}" for told in tampering.told]
     assert company.writes == list(tampering.writes)
     assert company.standing(env) == before
+
+
+def test_an_upgrade_that_changes_the_boundary_is_told_of_until_the_bootstrap_brought_it(
+    company: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what the preview roles may read, and in every account."""
+
+    hub = company.sessions["governance"]
+
+    def notes() -> set[str]:
+        return {
+            boundary_note(
+                lambda names=names: company.cloud.assume(names.role_arn("preview"), by=hub), names
+            )
+            for names in map(company.names, ENVIRONMENTS)
+        }
+
+    def upgraded(names: Names) -> list[Statement]:
+        return [s for s in baseline_policies.boundary_statements(names) if s.sid != "OwnRoles"]
+
+    updates = [f"{e} ({FOUR[e]}): update policy mlops-{e}-boundary" for e in ENVIRONMENTS]
+    assert notes() == {""}
+    with monkeypatch.context() as patch:
+        patch.setattr("automation.bootstrap.boundary_statements", upgraded)
+        told = notes()
+        assert len(told) == len(ENVIRONMENTS)
+        assert all("-boundary is not the one of this checkout" in note for note in told)
+        assert sorted(company.run().changes) == sorted(updates)
+        for env in ENVIRONMENTS:
+            names = company.names(env)
+            assert company.boundary(env) == policy_document(upgraded(names)) != boundary_of(names)
+        assert notes() == {""}
+        assert company.run().changes == []
+    assert sorted(company.run().changes) == sorted(updates)
+
+
+def test_an_account_without_the_boundary_is_refused_and_one_that_cannot_be_read_is_not(
+    company: Company,
+) -> None:
+    names = company.names("dev")
+    other = replace(names, prefix="other")
+    session = company.sessions["dev"]
+    with pytest.raises(BootstrapError, match="python -m automation bootstrap") as error:
+        boundary_note(lambda: session, other)
+    assert f"no permissions boundary {other.policy_arn('boundary')}, " in str(error.value)
+    stranger = company.cloud.session(EMPTY["dev"])
+
+    def refused() -> boto3.Session:
+        return company.cloud.assume(names.role_arn("deployer"), by=stranger)
+
+    with pytest.raises(ClientError):
+        refused()
+    assert boundary_note(refused, names) == ""
 
 
 def test_a_policy_with_five_versions_is_still_updated(company: Company) -> None:
@@ -1039,7 +1138,7 @@ def test_a_preview_role_reads_what_the_deployer_made(
 def test_the_deployer_may_not_touch_the_bootstraps_own_roles_and_policies(
     company: Company, evaluator: Evaluator, environment: str
 ) -> None:
-    """With a new version of its own policy it could give itself anything."""
+    """With a new version of its own policy, or of the boundary, it could give itself anything."""
     names = company.names(environment)
     deployer = company.policies(environment, "deployer")
     made = [
@@ -1049,10 +1148,13 @@ def test_the_deployer_may_not_touch_the_bootstraps_own_roles_and_policies(
         "role": [names.role_arn(role) for role in OWN_ROLES],
         "policy": [
             f"arn:aws:iam::{names.account_id}:policy/{name}"
-            for name in (*made, names.name("ci"), names.name("ci-preview"))
+            for name in (*made, *map(names.name, ("ci", "ci-preview", "boundary")))
         ],
     }
-    ordinary = {"role": names.role_arn("model-execution"), "policy": names.policy_arn("boundary")}
+    ordinary = {
+        "role": names.role_arn("model-execution"),
+        "policy": names.policy_arn("studio-guards"),
+    }
     possible: set[str] = set()
     for action in reference("actions", "iam").values():
         types = {each["name"] for each in action["resourceTypes"]} & set(own)
@@ -1128,6 +1230,50 @@ def test_the_deployer_makes_roles_only_within_the_boundary_and_takes_none_off(
     assert not decide(evaluator, deployer, "iam:CreateRole", other, names)
 
 
+def test_the_deployer_makes_bounded_roles_and_never_writes_what_bounds_them(
+    company: Company,
+) -> None:
+    """With the calls by which it would become the account's administrator."""
+    names, hub = company.names("prod"), company.sessions["governance"]
+    boundary, everything = names.policy_arn("boundary"), json.dumps(EVERYTHING)
+    older = company.client("iam", "prod").create_policy_version(
+        PolicyArn=boundary, PolicyDocument=everything, SetAsDefault=False
+    )["PolicyVersion"]["VersionId"]
+    client = company.cloud.client(
+        "iam", session=company.cloud.assume(names.role_arn("deployer"), by=hub)
+    )
+    own = {"PolicyArn": boundary, "VersionId": older}
+    for call, given in (
+        (client.create_policy_version, {"PolicyDocument": everything, "SetAsDefault": True}),
+        (client.set_default_policy_version, own),
+        (client.delete_policy_version, own),
+        (client.delete_policy, {}),
+        (client.tag_policy, {"Tags": [{"Key": "owner", "Value": "nobody"}]}),
+    ):
+        refused(call, **{"PolicyArn": boundary, **given})
+    refused(client.create_policy, PolicyName=names.name("boundary"), PolicyDocument=everything)
+    company.client("iam", "prod").delete_policy_version(**own)
+    assert company.boundary("prod") == boundary_of(names)
+
+    trust = document({"Principal": {"AWS": names.root_arn}, "Action": "sts:AssumeRole"})
+    role = {"RoleName": names.role("made"), "AssumeRolePolicyDocument": trust}
+    refused(client.create_role, **role)
+    arn = client.create_role(**role, PermissionsBoundary=boundary)["Role"]["Arn"]
+    refused(client.delete_role_permissions_boundary, RoleName=role["RoleName"])
+    client.put_role_policy(RoleName=role["RoleName"], PolicyName="all", PolicyDocument=everything)
+    bounded = company.cloud.client("iam", session=company.cloud.assume(arn))
+    assert bounded.list_roles()["Roles"]
+    refused(bounded.create_user, UserName="somebody")
+    guard = client.create_policy(PolicyName=names.name("guard"), PolicyDocument=everything)[
+        "Policy"
+    ]["Arn"]
+    client.create_policy_version(PolicyArn=guard, PolicyDocument=everything, SetAsDefault=True)
+    client.delete_policy_version(PolicyArn=guard, VersionId="v1")
+    client.delete_policy(PolicyArn=guard)
+    client.delete_role_policy(RoleName=role["RoleName"], PolicyName="all")
+    client.delete_role(RoleName=role["RoleName"])
+
+
 def test_in_one_account_a_deployer_may_not_touch_another_environments_roles(
     single: Company, evaluator: Evaluator
 ) -> None:
@@ -1135,7 +1281,10 @@ def test_in_one_account_a_deployer_may_not_touch_another_environments_roles(
     deployer = single.policies("dev", "deployer")
     for env, allowed in (("dev", True), ("prod", False)):
         names = single.names(env)
-        role, policy = names.role_arn("model-execution"), names.policy_arn("boundary")
+        role, policy = names.role_arn("model-execution"), names.policy_arn("studio-guards")
         at = single.names("dev")
         assert decide(evaluator, deployer, "iam:UpdateAssumeRolePolicy", role, at) is allowed
         assert decide(evaluator, deployer, "iam:CreatePolicyVersion", policy, at) is allowed
+        boundary = names.policy_arn("boundary")
+        assert not decide(evaluator, deployer, "iam:CreatePolicyVersion", boundary, at)
+        assert single.boundary(env) == boundary_of(names)

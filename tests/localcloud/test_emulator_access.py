@@ -636,6 +636,18 @@ class TestRoles:
             RoleName="made-bounded", AssumeRolePolicyDocument=trust, PermissionsBoundary=boundary
         )
 
+    def test_a_boundary_that_is_not_there_limits_no_role(self, cloud: Cloud) -> None:
+        iam, nowhere = cloud.client("iam"), f"arn:aws:iam::{DEV}:policy/nowhere"
+        trust = document(
+            {"Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        )
+        own = {"AssumeRolePolicyDocument": trust, "RoleName": "bounded-by-nothing"}
+        with pytest.raises(ClientError, match=f"NoSuchEntity.*{nowhere} does not exist"):
+            iam.create_role(**own, PermissionsBoundary=nowhere)
+        iam.create_role(**own, PermissionsBoundary="arn:aws:iam::aws:policy/ReadOnlyAccess")
+        with pytest.raises(ClientError, match=f"NoSuchEntity.*{nowhere} does not exist"):
+            iam.put_role_permissions_boundary(RoleName=own["RoleName"], PermissionsBoundary=nowhere)
+
     def test_passing_a_role(self, cloud: Cloud) -> None:
         passed = cloud.role("execution", trust=trusting("sagemaker"))
         create = {"Action": "sagemaker:CreateModel", "Resource": "*"}

@@ -175,7 +175,10 @@ def test_exit_codes(verb: Any, runs: list[StackRun], code: int) -> None:
 
 def test_markdown_names_changes_violations_and_errors() -> None:
     broken = Violation("vpc-flow-logs", True, "network", "add a flow log")
-    text = summary.markdown([run(steps=[STEP], violations=[broken], errors=["no such role"])])
+    text = summary.markdown(
+        [run(steps=[STEP], violations=[broken], errors=["no such role"], note="run the bootstrap")]
+    )
+    assert "- **dev**: run the bootstrap" in text
     for part in ("1 create", "`aws:s3/bucket:Bucket` logs", "vpc-flow-logs", "no such role"):
         assert part in text
 
@@ -341,7 +344,7 @@ def test_the_deployer_can_never_change_itself_nor_make_unbounded_roles() -> None
     statements = {s.sid: s.to_dict() for s in deployer_policies.deployer_statements(NAMES)}
     assert statements["NeverItself"]["Effect"] == "Deny"
     assert set(statements["NeverItself"]["Resource"]) >= {
-        NAMES.role_arn("deployer"), NAMES.role_arn("preview"),
+        NAMES.role_arn("deployer"), NAMES.role_arn("preview"), NAMES.policy_arn("boundary"),
     }  # fmt: skip
     boundary = statements["BoundedRolesOnly"]["Condition"]["StringEquals"]
     assert boundary == {"iam:PermissionsBoundary": NAMES.policy_arn("boundary")}

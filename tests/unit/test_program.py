@@ -312,8 +312,6 @@ def test_with_templates_in_s3_there_is_nothing_of_service_catalog(stack: str) ->
         found.inputs["policy"]
         for found in whole(stack, 3).resources
         if found.type in ("aws:iam/rolePolicy:RolePolicy", "aws:iam/policy:Policy")
-        # The boundary is an outer limit, and grants nothing.
-        and found.name != "baseline-boundary"
     ]
     assert policies
     assert not [policy for policy in policies if "servicecatalog:" in policy]
