@@ -140,10 +140,13 @@ def operate(
                 policy_packs=packs,
                 tell=lambda what: _tell(f"{name}: {what}"),
             )
+        note = ""
         try:
-            note = bootstrap.boundary_note(
-                lambda: _session(loaded[name], None, role), loaded[name].names
-            )
+            # A refresh makes nothing.
+            if verb != "refresh":
+                note = bootstrap.boundary_note(
+                    lambda: _session(loaded[name], None, role), loaded[name].names
+                )
         except bootstrap.BootstrapError as error:
             return StackRun(name, verb, errors=[str(error)])
         run = run_stack(
