@@ -41,6 +41,12 @@ OF_PREDICTIONS = ("AD", "DAR", "DCA", "DCR", "DI", "DPPL", "DRR", "GE", "RD", "S
 "Post-training Data and Model Bias Metrics"."""
 
 _INPUT, _OUTPUT = "input/baseline", "output"
+_CONFIG, _DATA = "input/config", "input/data"
+_ANALYSIS = "analysis_config.json"
+_CLARIFY_INPUTS = {_CONFIG: "analysis_config", _DATA: "dataset"}
+_RESULT = "analysis_result"
+"""Clarify's program looks for its inputs and its one output by these names.
+Source: SageMaker developer guide, "Configure a SageMaker Clarify Processing Job"."""
 _REPORT = "application/json"
 
 
@@ -172,23 +178,25 @@ def baselines(
     ]
     steps, bias, predicted, config = [data, quality], None, None, None
 
-    def clarified(name: str, output: str, document: str, content: Any, rows: Any) -> MetricsSource:
+    def clarified(name: str, place: str, content: Any, rows: Any) -> MetricsSource:
         measured = bench.analysis(
             name,
             job,
             image=CLARIFY,
-            inputs={"input/config": bench.document(document, content), "input/data": rows},
-            outputs={output: _OUTPUT},
+            inputs={_CONFIG: bench.document(_ANALYSIS, content), _DATA: rows},
+            outputs={_RESULT: _OUTPUT},
             environment={},
             instance_type=instance_type,
+            input_names=_CLARIFY_INPUTS,
+            places={_RESULT: place},
         )
         steps.append(measured)
-        return report(measured, output, "analysis.json")
+        return report(measured, _RESULT, "analysis.json")
 
     if facet is not None:
         of_data = _bias(facet, columns)
-        bias = clarified("BiasBaseline", "baseline-bias", "analysis_config.json", of_data, records)
-        config = bench.document("analysis_config.json", of_data)
+        bias = clarified("BiasBaseline", "baseline-bias", of_data, records)
+        config = bench.document(_ANALYSIS, of_data)
         if judged:
             of_model = _bias(facet, columns, OF_PREDICTIONS)
             # The endpoint's monitor has the predictions from the traffic, not from a column.
@@ -196,7 +204,6 @@ def baselines(
             predicted = clarified(
                 "ModelBiasBaseline",
                 "baseline-model-bias",
-                "model_bias_config.json",
                 {**of_model, "headers": [*columns, "prediction"], "predicted_label": "prediction"},
                 bench.output(evaluate, "judged"),
             )
