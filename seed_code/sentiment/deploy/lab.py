@@ -265,10 +265,12 @@ class Lab:
             The metrics, and what is worse than the baseline allows.
 
         Raises:
-            LabError: The job failed.
+            LabError: The version brings no baseline, or the job failed.
         """
         told = self.sagemaker.describe_model_package(ModelPackageName=version)
-        baseline = told["DriftCheckBaselines"]["ModelQuality"]
+        baseline = told.get("DriftCheckBaselines", {}).get("ModelQuality")
+        if baseline is None:
+            raise LabError(f"{version} brings no baseline: its build has baselines: false.")
         name = f"lab-quality-{uuid.uuid4().hex[:8]}"
         folder = f"s3://{self.published('data/bucket')}/{self.project}/lab/{name}"
         rows = "".join(f"{label},{said}\n" for label, said in zip(labels, answered, strict=True))
