@@ -69,6 +69,7 @@ class World:
             *changes.pop("inputs", []),
         ]
         outputs = changes.pop("outputs", {"result": "/opt/ml/processing/result"})
+        continuous = changes.pop("continuous", ())
         request = {
             "ProcessingJobName": name,
             "RoleArn": self.role,
@@ -93,7 +94,7 @@ class World:
                         "S3Output": {
                             "S3Uri": f"s3://{BUCKET}/out/{name}/{output}",
                             "LocalPath": path,
-                            "S3UploadMode": "EndOfJob",
+                            "S3UploadMode": "Continuous" if output in continuous else "EndOfJob",
                         },
                     }
                     for output, path in outputs.items()

@@ -107,7 +107,7 @@ def explained(
         },
         ProcessingInputs=[
             {
-                "InputName": part,
+                "InputName": {"config": "analysis_config", "data": "dataset"}[part],
                 "S3Input": {
                     "S3Uri": uri, "LocalPath": f"/opt/ml/processing/input/{part}",
                     "S3DataType": "S3Prefix", "S3InputMode": "File",
@@ -119,7 +119,7 @@ def explained(
             "KmsKeyId": jobs.key,
             "Outputs": [
                 {
-                    "OutputName": "result",
+                    "OutputName": "analysis_result",
                     "S3Output": {
                         "S3Uri": f"s3://{BUCKET}/{name}/out",
                         "LocalPath": "/opt/ml/processing/output", "S3UploadMode": "EndOfJob",

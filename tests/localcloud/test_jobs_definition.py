@@ -26,6 +26,12 @@ def fail(name: str, **more: Any) -> dict[str, Any]:
     return {"Name": name, "Type": "Fail", "Arguments": {"ErrorMessage": "x"}, **more}
 
 
+def condition(name: str, *steps: dict[str, Any]) -> dict[str, Any]:
+    holds = {"Type": "Equals", "LeftValue": 1, "RightValue": 1}
+    arguments = {"Conditions": [holds], "IfSteps": steps[:1], "ElseSteps": steps[1:]}
+    return {"Name": name, "Type": "Condition", "Arguments": arguments}
+
+
 def parse(*steps: dict[str, Any], parameters: Any = ()) -> definition.Definition:
     return definition.parse(json.dumps({"Steps": steps, "Parameters": list(parameters)}))
 
@@ -45,6 +51,37 @@ def parse(*steps: dict[str, Any], parameters: Any = ()) -> definition.Definition
             "CreateTrainingJob has no Rolearn",
         ),
         ([{"Name": "A"}], "no Name or no Type"),
+        ([condition("A", condition("B"))], "B is a condition within A"),
+        ([condition("A", fail("B"), condition("C"))], "C is a condition within A"),
+        ([condition("A"), fail("B", DependsOn=["A"])], "B needs A, which is a condition"),
+        (
+            [condition("A"), fail("B", Arguments={"ErrorMessage": {"Get": "Steps.A.Outcome"}})],
+            "B needs A, which is a condition",
+        ),
+        (
+            [
+                fail("A"),
+                fail(
+                    "B",
+                    Arguments={
+                        "ErrorMessage": {
+                            "Std:Join": {
+                                "On": "",
+                                "Values": [
+                                    {
+                                        "Std:JsonGet": {
+                                            "PropertyFile": {"Get": "Steps.A.PropertyFiles.F"},
+                                            "Path": "x",
+                                        }
+                                    }
+                                ],
+                            }
+                        }
+                    },
+                ),
+            ],
+            "B: ErrorMessage takes no Std:JsonGet",
+        ),
     ],
 )
 def test_what_cannot_be_run_is_refused(steps: list[Any], cause: str) -> None:
@@ -61,7 +98,7 @@ def test_text_that_is_no_definition_is_refused() -> None:
 def test_steps_wait_for_what_they_refer_to_and_branches_for_their_condition() -> None:
     refers = fail("B", Arguments={"ErrorMessage": {"Std:Join": {"On": "", "Values": [
         {"Get": "Steps.A.Outputs['x'].S3Output"}, {"Get": "Steps.C[0]"}]}}})  # fmt: skip
-    condition = {
+    decides = {
         "Name": "If",
         "Type": "Condition",
         "Arguments": {
@@ -70,7 +107,7 @@ def test_steps_wait_for_what_they_refer_to_and_branches_for_their_condition() ->
             "ElseSteps": [fail("D")],
         },
     }
-    steps = parse(fail("A"), fail("C"), condition).steps
+    steps = parse(fail("A"), fail("C"), decides).steps
     assert steps["B"].needs == {"A", "C"}
     assert steps["B"].branch == ("If", True)
     assert steps["D"].branch == ("If", False)

@@ -339,6 +339,46 @@ def test_an_update_serves_the_new_model_without_a_gap(jobs: World) -> None:
     assert 1 in seen
 
 
+def test_a_scaled_variant_keeps_its_instance_type(jobs: World) -> None:
+    scaling, sagemaker = jobs.client("application-autoscaling"), jobs.sagemaker
+    url = constant(jobs, "scaled", 1)
+    deploy(jobs, "scaled", config(jobs, "scaled", url))
+    for name, changes in (
+        ("scaled-same", {}),
+        ("scaled-larger", {"InstanceType": "ml.m5.xlarge"}),
+        ("scaled-renamed", {"VariantName": "Other"}),
+    ):
+        sagemaker.create_endpoint_config(
+            EndpointConfigName=name, ProductionVariants=[{**variant("scaled"), **changes}]
+        )
+    target = {
+        "ServiceNamespace": "sagemaker",
+        "ResourceId": "endpoint/scaled/variant/AllTraffic",
+        "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
+    }
+    scaling.register_scalable_target(**target, MinCapacity=1, MaxCapacity=3)
+    metric = {"PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"}
+    scaling.put_scaling_policy(
+        **target,
+        PolicyName="load",
+        PolicyType="TargetTrackingScaling",
+        TargetTrackingScalingPolicyConfiguration={
+            "TargetValue": 10, "PredefinedMetricSpecification": metric,
+        },
+    )  # fmt: skip
+    for name in ("scaled-larger", "scaled-renamed"):
+        with pytest.raises(ClientError, match="must be deregistered as scalable targets"):
+            sagemaker.update_endpoint(EndpointName="scaled", EndpointConfigName=name)
+        assert settled(jobs, "scaled")["EndpointConfigName"] == "scaled"
+    sagemaker.update_endpoint(EndpointName="scaled", EndpointConfigName="scaled-same")
+    assert settled(jobs, "scaled")["EndpointConfigName"] == "scaled-same"
+    scaling.deregister_scalable_target(**target)
+    policies = scaling.describe_scaling_policies(ServiceNamespace="sagemaker")
+    assert policies["ScalingPolicies"] == []
+    sagemaker.update_endpoint(EndpointName="scaled", EndpointConfigName="scaled-larger")
+    assert settled(jobs, "scaled")["EndpointConfigName"] == "scaled-larger"
+
+
 def shifting(kind: str, wait: int, alarms: list[str], **more: Any) -> dict[str, Any]:
     routing = {"Type": kind, "WaitIntervalInSeconds": wait, **more}
     return {

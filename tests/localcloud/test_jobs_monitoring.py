@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,14 @@ def monitor(jobs: World) -> str:
 
 
 def analysis(
-    jobs: World, name: str, image: str, inputs: dict[str, str], **environment: str
+    jobs: World,
+    name: str,
+    image: str,
+    inputs: dict[str, str],
+    *,
+    input_names: Sequence[str] = ("0", "1"),
+    output_names: Sequence[str] = ("result",),
+    **environment: str,
 ) -> dict[str, Any]:
     jobs.sagemaker.create_processing_job(
         ProcessingJobName=name,
@@ -60,20 +67,21 @@ def analysis(
             }
         },
         ProcessingInputs=[
-            given(str(n), uri, f"/opt/ml/processing/{folder}")
-            for n, (folder, uri) in enumerate(inputs.items())
+            given(called, uri, f"/opt/ml/processing/{folder}")
+            for called, (folder, uri) in zip(input_names, inputs.items(), strict=False)
         ],
         ProcessingOutputConfig={
             "KmsKeyId": jobs.key,
             "Outputs": [
                 {
-                    "OutputName": "result",
+                    "OutputName": called,
                     "S3Output": {
                         "S3Uri": f"s3://{BUCKET}/baselines/{name}",
                         "LocalPath": "/opt/ml/processing/output",
                         "S3UploadMode": "EndOfJob",
                     },
                 }
+                for called in output_names
             ],
         },
         NetworkConfig={"VpcConfig": jobs.vpc_config, "EnableNetworkIsolation": True},
@@ -626,12 +634,69 @@ def test_worse_quality_than_the_baselines_is_a_violation(jobs: World) -> None:
     assert {item["metric_name"] for item in found["violations"]} == {"mae", "mse", "rmse", "r2"}
 
 
-def test_clarify_refuses_what_it_does_not_serve(jobs: World) -> None:
+CLARIFY_INPUTS, CLARIFY_OUTPUT = ("analysis_config", "dataset"), ("analysis_result",)
+
+
+def bias_analysis(
+    jobs: World, name: str, methods: dict[str, Any], inputs: Sequence[str], outputs: Sequence[str]
+) -> dict[str, Any]:
+    facet = {"name_or_index": "b", "value_or_threshold": ["y"]}
+    about = {"headers": ["a", "b"], "label": "a", "label_values_or_threshold": [1]}
     config = jobs.put(
         "tables/bias/analysis_config.json",
-        json.dumps({"headers": ["a"], "label": "a", "facet": [], "methods": {"pdp": {}}}),
+        json.dumps({**about, "facet": [facet], "methods": methods}),
     )
-    data = jobs.put("tables/rows/rows.csv", "1\n2\n")
-    job = analysis(jobs, "pdp", CLARIFY, {"input/config": config, "input/data": data})
+    data = jobs.put("tables/rows/rows.csv", "1,x\n2,y\n1,y\n")
+    return analysis(
+        jobs,
+        name,
+        CLARIFY,
+        {"input/config": config, "input/data": data},
+        input_names=inputs,
+        output_names=outputs,
+    )
+
+
+def test_clarify_refuses_what_it_does_not_serve(jobs: World) -> None:
+    job = bias_analysis(jobs, "pdp", {"pdp": {}}, CLARIFY_INPUTS, CLARIFY_OUTPUT)
     assert job["ProcessingJobStatus"] == "Failed"
     assert "serves no pdp" in job["ExitMessage"]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "told"),
+    [
+        (CLARIFY_INPUTS, CLARIFY_OUTPUT, ""),
+        (
+            ("config", "dataset"),
+            CLARIFY_OUTPUT,
+            "There is no input named analysis_config; there are: config, dataset.",
+        ),
+        (
+            ("analysis_config", "data"),
+            CLARIFY_OUTPUT,
+            "There is no input named dataset; there are: analysis_config, data.",
+        ),
+        (
+            CLARIFY_INPUTS,
+            ("baseline-bias",),
+            "There is no output named analysis_result; there are: baseline-bias.",
+        ),
+        (
+            CLARIFY_INPUTS,
+            ("analysis_result", "more"),
+            "The only output is analysis_result; there are: analysis_result, more.",
+        ),
+    ],
+)
+def test_clarify_takes_inputs_and_output_by_their_names_only(
+    jobs: World, inputs: Sequence[str], outputs: Sequence[str], told: str
+) -> None:
+    name = "-".join((*inputs, *outputs)).replace("_", "-")
+    methods = {"pre_training_bias": {"methods": ["CI"]}}
+    job = bias_analysis(jobs, name, methods, inputs, outputs)
+    assert job["ProcessingJobStatus"] == ("Failed" if told else "Completed")
+    assert told in job["ExitMessage"]
+    if not told:
+        found = json.loads(jobs.get(f"s3://{BUCKET}/baselines/{name}/analysis.json"))
+        assert found["pre_training_bias_metrics"]["facets"]["b"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -109,6 +110,40 @@ sys.exit(4)
     job = jobs.process("says", script)
     assert job["FailureReason"] == "AlgorithmError: DataError: 3 rows, exit code: 4"
     assert job["ExitMessage"] == "too few rows"
+
+
+@needs_namespace
+@pytest.mark.parametrize("end", ["exit", "limit", "stop"])
+def test_what_is_uploaded_continuously_outlives_a_job_that_does_not_complete(
+    jobs: World, end: str
+) -> None:
+    script = """
+import pathlib, sys, time
+for output in ("late", "early"):
+    pathlib.Path(f"/opt/ml/processing/{output}/found.txt").write_text(output)
+print("written", flush=True)
+sys.exit(3) if sys.argv[1] == "exit" else time.sleep(60)
+"""
+    more: dict[str, Any] = {}
+    if end == "limit":
+        more["StoppingCondition"] = {"MaxRuntimeInSeconds": 2}
+    name = f"early-{end}"
+    jobs.start_processing(
+        name, script, arguments=[end], continuous=["early"],
+        outputs={part: f"/opt/ml/processing/{part}" for part in ("late", "early")}, **more,
+    )  # fmt: skip
+    if end == "stop":
+        until(
+            lambda: jobs.sagemaker.describe_processing_job(ProcessingJobName=name),
+            lambda job: "ProcessingStartTime" in job,
+        )
+        time.sleep(2)
+        jobs.sagemaker.stop_processing_job(ProcessingJobName=name)
+    told = jobs.wait_processing(name)
+    assert told["ProcessingJobStatus"] == ("Stopped" if end == "stop" else "Failed")
+    kept = jobs.client("s3").list_objects_v2(Bucket=BUCKET, Prefix=f"out/{name}/")["Contents"]
+    assert [item["Key"] for item in kept] == [f"out/{name}/early/found.txt"]
+    assert jobs.get(f"s3://{BUCKET}/out/{name}/early/found.txt") == b"early"
 
 
 def test_missing_data_fails_the_job(jobs: World) -> None:

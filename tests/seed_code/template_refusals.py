@@ -277,7 +277,7 @@ class Proof:
         """Bad records end the step that reads them with their reason; nothing is written."""
         bad = self.known.data[what]
         if isinstance(self.live, BatchPipeline):
-            self._not_predicted(bad.content, f"The input is refused: {self.known.file} {bad.told}")
+            self._not_predicted(bad.content, f"{self.known.file} {bad.told}")
             return
         records, message = self.folder / "in", self.folder / "message"
         for name, content in {self.known.file: bad.content.encode(), **bad.beside}.items():
@@ -350,7 +350,10 @@ class Proof:
         assert isinstance(self.live, BatchPipeline)
         ended = self.live.predict("input/bad.csv", body)
         assert ended["PipelineExecutionStatus"] == "Failed"
-        assert told in ended["FailureReason"]
+        assert "The input is refused, the cause is in s3://" in ended["FailureReason"]
+        verdict = json.loads(self.live.left(ended, "check/verdict.json"))
+        assert verdict["accepted"] == 0
+        assert told in verdict["cause"]
 
     def _poisoned_base(self, pickled: bytes) -> None:
         """The training reads the base model, which is another under another URL."""

@@ -148,8 +148,16 @@ def test_implausible_predictions_fail_the_deployment_and_the_run(pipeline: Pipel
     told = said.split("Failed (RolledBack)")[1]
     assert "test_each_row_gets_a_plausible_prediction" in told
     failed = executions(pipeline)[0]
-    assert "The output is refused" in failed["PipelineExecutionFailureReason"]
-    assert "not within 0 and 1" in failed["PipelineExecutionFailureReason"]
+    assert "step CheckOutput: " in failed["PipelineExecutionFailureReason"]
+    # The job failed, and what it found is there all the same.
+    found = manifest(pipeline, failed)
+    assert found["accepted"] is False
+    assert "not within 0 and 1" in found["problems"][0]
+    jobs = pipeline.target("sagemaker")
+    [job] = jobs.list_processing_jobs(NameContains="-CheckOutput-")["ProcessingJobSummaries"]
+    assert job["ProcessingJobStatus"] == "Failed"
+    assert job["ExitMessage"].startswith("The output is refused: ")
+    assert "not within 0 and 1" in job["ExitMessage"]
 
 
 def test_the_earlier_version_comes_back_whatever_was_changed_behind_its_back(
@@ -290,8 +298,14 @@ def test_an_object_that_is_no_good_fails_with_its_cause_and_raises_the_alarm(
     put(pipeline, "input/day-2.csv", f"{ROW}\n{ROW.replace('0.455', '')}\n")
     run = next_run(pipeline, before)
     assert run["PipelineExecutionStatus"] == "Failed"
-    reason = run["PipelineExecutionFailureReason"]
-    assert "The input is refused: input/day-2.csv line 2 has no value in column 4" in reason
+    folder = f"s3://{BUCKET}/runs/{run['PipelineExecutionArn'].rpartition('/')[2]}"
+    assert (
+        f"The input is refused, the cause is in {folder}/check/verdict.json"
+        in run["PipelineExecutionFailureReason"]
+    )
+    assert json.loads(read(pipeline, f"{folder}/check/verdict.json")) == {
+        "accepted": 0, "cause": "input/day-2.csv line 2 has no value in column 4",
+    }  # fmt: skip
     alarms = pipeline.target("cloudwatch").describe_alarms(StateValue="ALARM")["MetricAlarms"]
     assert "acme-preprod-abalone-failed" in [alarm["AlarmName"] for alarm in alarms]
 

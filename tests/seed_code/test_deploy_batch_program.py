@@ -342,6 +342,26 @@ def test_what_was_checked_is_what_is_predicted_on_and_nothing_beside_it() -> Non
     assert not [(a, b) for a in folders for b in folders if a != b and b.startswith(a)]
 
 
+def test_one_condition_decides_and_refused_output_outlives_its_job() -> None:
+    first, judged = wanted(program())["Steps"]
+    assert [step["Name"] for step in judged["Arguments"]["IfSteps"]] == ["Predict", "CheckOutput"]
+    [refused] = judged["Arguments"]["ElseSteps"]
+    assert refused["Arguments"]["ErrorMessage"]["Std:Join"]["Values"][1:] == [
+        {"Get": "Steps.CheckInput.ProcessingOutputConfig.Outputs['report'].S3Output.S3Uri"},
+        "/verdict.json",
+    ]
+    modes = {
+        (step["Name"], item["OutputName"]): item["S3Output"]["S3UploadMode"]
+        for step in (first, judged["Arguments"]["IfSteps"][1])
+        for item in step["Arguments"]["ProcessingOutputConfig"]["Outputs"]
+    }
+    assert modes == {
+        ("CheckInput", "kept"): "EndOfJob",
+        ("CheckInput", "report"): "EndOfJob",
+        ("CheckOutput", "report"): "Continuous",
+    }
+
+
 def test_the_scripts_address_changes_with_its_content() -> None:
     made = program().one("aws:s3/bucketObjectv2:BucketObjectv2")
     digest = hashlib.sha256(QUALITY.read_bytes()).hexdigest()
@@ -438,23 +458,32 @@ class Checks:
 
     def input(self, key: str = "input/", *more: str) -> dict[str, Any]:
         return self._run(
-            "check", "input", "--key", key, "--bucket-uri", "s3://b", "--columns", "3",
+            0, "check", "input", "--key", key, "--bucket-uri", "s3://b", "--columns", "3",
             "--data", str(self.data), "--kept", str(self.root / "kept"), *more,
         )  # fmt: skip
 
     def output(self, *more: str) -> dict[str, Any]:
         return self._run(
-            "manifest", "output", "--predictions-uri", "s3://b/p/", "--model-package", ARN,
-            "--execution", "arn:e", "--lowest=-1.0", "--highest=40.0",
+            SCRIPT.REFUSED, "manifest", "output", "--predictions-uri", "s3://b/p/",
+            "--model-package", ARN, "--execution", "arn:e", "--lowest=-1.0", "--highest=40.0",
             "--data", str(self.predictions), "--checked", str(self.root / "check"), *more,
         )  # fmt: skip
 
-    def _run(self, report: str, *arguments: str) -> dict[str, Any]:
-        subprocess.run(
-            [sys.executable, str(QUALITY), *arguments, "--report", str(self.root / report)],
-            check=True,
-        )
-        return json.loads((self.root / report / "verdict.json").read_text())
+    def _run(self, refused: int, report: str, *arguments: str) -> dict[str, Any]:
+        message = self.root / f"{report}-message"
+        done = subprocess.run(
+            [sys.executable, str(QUALITY), *arguments, "--report", str(self.root / report),
+             "--message", str(message)],
+            check=False,
+        )  # fmt: skip
+        verdict = json.loads((self.root / report / "verdict.json").read_text())
+        assert done.returncode == (0 if verdict["accepted"] else refused)
+        assert message.exists() is not bool(verdict["accepted"])
+        if message.exists():
+            said = message.read_text()
+            assert f"The {arguments[0]} is refused: {verdict['cause']}".startswith(said)
+            assert len(said.encode()) <= 1024
+        return verdict
 
     def manifest(self) -> dict[str, Any]:
         return json.loads((self.root / "manifest" / "manifest.json").read_text())
@@ -517,6 +546,7 @@ def test_bad_input_is_refused_with_its_cause(checks: Checks, content: bytes, cau
 def test_no_input_and_many_mistakes_are_told_shortly(checks: Checks) -> None:
     assert checks.input()["cause"] == "there is no object at s3://b/input/"
     (checks.data / "a.csv").write_text("1,2\n" * 5000)
+    (checks.data / f"{'ä' * 90}.csv").write_text("1,2\n" * 5000)
     cause = checks.input()["cause"]
     assert "input/a.csv has 4995 more lines like that" in cause
     assert len(cause) <= 1000

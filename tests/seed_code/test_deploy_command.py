@@ -345,6 +345,102 @@ def test_only_an_endpoint_that_failed_is_deleted_before(status: str, deleted: bo
     stub.assert_no_pending_responses()
 
 
+def planned(type_: str, inputs: dict[str, Any] | None) -> Any:
+    """An event of a preview: of a resource that is to be there, or to go."""
+    new = inputs if inputs is None else SimpleNamespace(type=type_, inputs=inputs)
+    metadata = SimpleNamespace(type=type_, new=new)
+    return SimpleNamespace(resource_pre_event=SimpleNamespace(metadata=metadata))
+
+
+CONFIGURED = "aws:sagemaker/endpointConfiguration:EndpointConfiguration"
+SCALED = "aws:appautoscaling/target:Target"
+
+
+def test_a_preview_tells_on_what_the_endpoint_is_to_run_and_whether_it_scales() -> None:
+    variants = [{"variantName": "AllTraffic", "instanceType": "ml.m5.large", "modelName": "m"}]
+    plan = deploy.Plan()
+    for event in (
+        SimpleNamespace(resource_pre_event=None),
+        planned("aws:sagemaker/model:Model", {}),
+        planned(CONFIGURED, {"productionVariants": variants}),
+        planned(CONFIGURED, None),
+        planned(SCALED, None),
+    ):
+        plan.note(event)
+    assert plan == deploy.Plan({"AllTraffic": "ml.m5.large"}, scales=False)
+    plan.note(planned(SCALED, {"minCapacity": 1}))
+    assert plan.scales
+
+
+class Target:
+    """An account with an endpoint, by a session's clients; keeps what was deregistered."""
+
+    def __init__(self, live: str | None, *, scaled: bool) -> None:
+        self.live, self.scaled = live, scaled
+        self.deregistered: list[str] = []
+
+    def client(self, service: str) -> Any:
+        assert service in ("sagemaker", "application-autoscaling")
+        return self
+
+    def describe_endpoint(self, **_: str) -> Any:
+        if self.live is None:
+            told = {"Code": "ValidationException", "Message": 'Could not find endpoint "x".'}
+            raise ClientError({"Error": told}, "DescribeEndpoint")
+        return {
+            "EndpointStatus": "InService",
+            "EndpointConfigName": "c",
+            "ProductionVariants": [{"VariantName": "AllTraffic"}],
+        }
+
+    def describe_endpoint_config(self, **_: str) -> Any:
+        if not self.live:
+            told = {
+                "Code": "ValidationException",
+                "Message": 'Could not find endpoint configuration "c".',
+            }
+            raise ClientError({"Error": told}, "DescribeEndpointConfig")
+        return {"ProductionVariants": [{"VariantName": "AllTraffic", "InstanceType": self.live}]}
+
+    def describe_scalable_targets(self, **asked: Any) -> Any:
+        [resource] = asked.pop("ResourceIds")
+        return {"ScalableTargets": [{"ResourceId": resource, **asked}] if self.scaled else []}
+
+    def deregister_scalable_target(self, **named: str) -> None:
+        assert named["ServiceNamespace"] == "sagemaker"
+        assert named["ScalableDimension"] == "sagemaker:variant:DesiredInstanceCount"
+        self.deregistered.append(named["ResourceId"])
+
+
+SAME = {"AllTraffic": "ml.m5.large"}
+
+
+@pytest.mark.parametrize(
+    ("live", "scaled", "wanted", "scales", "leaves"),
+    [
+        ("ml.m5.large", True, SAME, True, False),
+        ("ml.m5.xlarge", True, SAME, True, True),
+        ("ml.m5.large", True, SAME, False, True),
+        ("ml.m5.large", True, {"Other": "ml.m5.large"}, True, True),
+        ("ml.m5.xlarge", False, SAME, True, False),
+        # The endpoint's configuration was deleted under it.
+        ("", True, SAME, True, True),
+        (None, False, SAME, True, False),
+        # It is to go altogether.
+        ("ml.m5.large", True, {}, False, False),
+    ],
+)
+def test_an_endpoint_leaves_scaling_before_an_update_that_would_be_refused(
+    live: str | None, scaled: bool, wanted: dict[str, str], scales: bool, leaves: bool
+) -> None:
+    target, said = Target(live, scaled=scaled), list[str]()
+    plan = deploy.Plan(wanted, scales)
+    deploy.leave_scaling(target, PLACE, plan, timeout_seconds=1, say=said.append)
+    expected = [f"endpoint/{PLACE.endpoint}/variant/AllTraffic"] if leaves else []
+    assert target.deregistered == expected
+    assert len(said) == len(expected)
+
+
 def test_only_what_earlier_versions_of_this_endpoint_left_is_deleted() -> None:
     sagemaker = SageMaker(
         NEW, "acme-preprod-abalone-0000000", "acme-preprod-abalone-2-0000000",

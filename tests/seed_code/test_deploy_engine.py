@@ -100,6 +100,7 @@ ATTRIBUTIONS = {
     }
 }
 HOURLY = "cron(0 * ? * * *)"
+LEFT = "is taken out of scaling for the update"
 
 
 @dataclass
@@ -472,7 +473,7 @@ def test_the_next_version_takes_over_and_what_it_replaced_is_tidied_away(
     pipeline: Pipeline,
 ) -> None:
     old, _ = pipeline.live()
-    pipeline.deploy(pipeline.versions[1])
+    assert LEFT not in pipeline.deploy(pipeline.versions[1])
     new, version = pipeline.live()
     assert version == pipeline.versions[1]
     assert new != old
@@ -537,6 +538,37 @@ def test_after_rollbacks_the_previous_version_can_be_put_back(pipeline: Pipeline
     assert version == pipeline.versions[0]
     kept = pipeline.target("sagemaker").list_endpoint_configs()["EndpointConfigs"]
     assert [item["EndpointConfigName"] for item in kept] == [new]
+
+
+def scaled(pipeline: Pipeline) -> list[tuple[int, int, list[str]]]:
+    """Bounds of what scales, and by which policies."""
+    scaling = pipeline.target("application-autoscaling")
+    policies = scaling.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"]
+    return [
+        (target["MinCapacity"], target["MaxCapacity"], [item["PolicyName"] for item in policies])
+        for target in scaling.describe_scalable_targets(ServiceNamespace="sagemaker")[
+            "ScalableTargets"
+        ]
+    ]
+
+
+def test_a_scaled_endpoint_gets_other_instances_and_scales_on_or_not(pipeline: Pipeline) -> None:
+    """SageMaker refuses other instances while the variant is a scalable target."""
+    sagemaker, by_load = pipeline.target("sagemaker"), [f"{ENDPOINT}-invocations"]
+    assert scaled(pipeline) == [(1, 3, by_load)]
+    for type_, maximum, then in (
+        ("ml.m5.xlarge", 3, [(1, 3, by_load)]),
+        ("ml.m5.large", 1, []),
+    ):
+        pipeline.configure(instances={"type": type_, "minimum": 1, "maximum": maximum})
+        said = pipeline.deploy(pipeline.versions[0])
+        assert LEFT in said
+        config, _ = pipeline.live()
+        [variant] = sagemaker.describe_endpoint_config(EndpointConfigName=config)[
+            "ProductionVariants"
+        ]
+        assert variant["InstanceType"] == type_
+        assert scaled(pipeline) == then
 
 
 def test_a_failed_integration_test_is_a_failure_with_its_name(pipeline: Pipeline) -> None:

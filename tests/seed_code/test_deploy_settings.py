@@ -18,6 +18,7 @@ from tests.seed_code.deploy_repository import ANSWERS, ARN, BASE, ENVIRON, MADE,
 
 settings = MADE.settings
 MODEL = botocore.session.get_session().get_service_model("sagemaker")
+HOURLY = settings.HOURLY
 GOOD: dict[str, Any] = {
     "project_id": ANSWERS["project_id"],
     "tags": {"owner": "ml-team", "cost_centre": "cc-1"},
@@ -115,6 +116,41 @@ def test_all_mistakes_are_told_at_once_by_the_names_of_their_keys() -> None:
 )
 def test_what_does_not_fit_together_says_why(values: dict[str, Any], told: str) -> None:
     assert any(told in line for line in problems(**values)), problems(**values)
+
+
+@pytest.mark.parametrize(
+    ("monitoring", "named", "most"),
+    [
+        ({"schedule": HOURLY}, "schedule", 49),
+        ({"quality": {"schedule": HOURLY}}, "quality.schedule", 46),
+        ({"schedule": HOURLY, "quality": {"schedule": HOURLY}}, "quality.schedule", 46),
+        ({"bias": {"schedule": HOURLY}}, "bias.schedule", 49),
+        (
+            {"attributions": {"schedule": HOURLY, "features": ["a"]}},
+            "attributions.schedule",
+            46,
+        ),
+    ],
+)
+def test_names_of_definitions_have_room_whichever_schedule_is_on(
+    monitoring: dict[str, Any], named: str, most: int
+) -> None:
+    kinds = ("statistics", "constraints", "quality", "bias", "bias_config", "attributions")
+    version = {**VERSION, "baselines": {kind: f"s3://b/{kind}.json" for kind in kinds}}
+
+    def loaded(length: int, **values: Any) -> Any:
+        stack = "prod-" + "x" * (length - len("acme-prod--abalone"))
+        environ = {**ENVIRON, "MLOPS_VERSION": json.dumps(version)}
+        made = load(environ, stack, **values)
+        assert len(made.place.endpoint) == length
+        return made
+
+    assert loaded(most, monitoring=monitoring).monitoring.needed()
+    assert not loaded(most + 1).monitoring.needed()
+    with pytest.raises(settings.SettingsError) as refused:
+        loaded(most + 1, monitoring=monitoring)
+    assert f"monitoring.{named}: the endpoint's name 'acme-prod-x" in str(refused.value)
+    assert f"has {most + 1} characters, {most} are allowed with it" in str(refused.value)
 
 
 def test_a_misspelt_key_is_no_default() -> None:

@@ -23,7 +23,7 @@ def test_the_repositorys_own_tests_without_torch(template: str, tmp_path: Path) 
     for command in (
         f'exec "$STEPS_PYTHON" -m pytest -q -p no:cacheprovider {names}',
         'exec "$PIPELINE_PYTHON" -m pytest -q -p no:cacheprovider tests/pipeline/test_definition.py'
-        " tests/pipeline/test_validation.py",
+        " tests/pipeline/test_validation.py tests/pipeline/test_baselines.py",
         'exec "$PIPELINE_PYTHON" run_pipeline.py validate --offline',
     ):
         done = run(build, "sh", "-c", command)

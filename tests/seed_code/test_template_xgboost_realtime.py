@@ -127,6 +127,26 @@ def test_data_without_a_column_ends_the_run_with_file_and_column(team: TemplateP
     assert "part.csv has no column diameter" in done.output
 
 
+def test_without_analyzers_a_version_brings_what_its_evaluation_measured(
+    team: TemplateProject, trained: Run
+) -> None:
+    settings = team.build / "config.yaml"
+    before = settings.read_text()
+    settings.write_text(before.replace("\nbaselines: true", "\nbaselines: false"))
+    try:
+        bare = team.run()
+    finally:
+        settings.write_text(before)
+    assert set(bare.result["steps"]) == {"Preprocess", "Train", "Evaluate", "GoodEnough"} | {
+        name for name in trained.result["steps"] if name.startswith("Register")
+    }
+    package = team.package(bare.version)
+    assert set(package["DriftCheckBaselines"]) == {"Explainability"}
+    assert set(package["ModelMetrics"]) == {"ModelQuality", "Explainability"}
+    # By this report it is approved, with or without baselines.
+    assert team.report(bare.version) == team.report(trained.version)
+
+
 def test_the_version_brings_the_baselines_of_its_own_data(
     team: TemplateProject, trained: Run
 ) -> None:

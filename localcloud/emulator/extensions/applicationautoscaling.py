@@ -7,6 +7,8 @@ from typing import Any
 from localcloud.emulator.extension import ApiError, Context, Params, operation, resource_tags
 
 _SERVICE = "application-autoscaling"
+_POLICY_KEY = ("ServiceNamespace", "ResourceId", "ScalableDimension", "PolicyName")
+"""What moto keeps a policy by."""
 
 
 def _tags(ctx: Context, arn: str) -> dict[str, str]:
@@ -34,6 +36,11 @@ def deregister_target(ctx: Context, params: Params) -> Params:
         ScalableDimension=params["ScalableDimension"],
     )
     answer = ctx.forward()
+    # Moto would keep the policies.
+    of_target = [params[name] for name in _POLICY_KEY[:-1]]
+    standing: dict[str, Any] = ctx.backend("applicationautoscaling").policies
+    for key in [key for key in standing if key.split("\t")[:-1] == of_target]:
+        del standing[key]
     for target in described["ScalableTargets"]:
         ctx.store(_SERVICE).get("tags", {}).pop(target["ScalableTargetARN"], None)
     return answer
@@ -41,8 +48,7 @@ def deregister_target(ctx: Context, params: Params) -> Params:
 
 def _policy(ctx: Context, params: Params) -> Any:
     standing: dict[str, Any] = ctx.backend("applicationautoscaling").policies
-    key = ("ServiceNamespace", "ResourceId", "ScalableDimension", "PolicyName")
-    return standing.get("\t".join(params[name] for name in key))
+    return standing.get("\t".join(params[name] for name in _POLICY_KEY))
 
 
 @operation(_SERVICE, "PutScalingPolicy")

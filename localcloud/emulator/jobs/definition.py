@@ -1,6 +1,8 @@
 """Pipeline definitions: what they may say, and what their references come to.
 
-Source: SageMaker developer guide, "Define a pipeline"; the definitions of the SageMaker Python SDK.
+Sources: SageMaker developer guide, "Define a pipeline", and the limitations of condition and fail
+steps in "Add a step"; the definitions of the SageMaker Python SDK. That no step of any type may
+depend on a condition: aws/sagemaker-python-sdk, issue 3565.
 """
 
 from __future__ import annotations
@@ -242,6 +244,21 @@ def _check(
     for need in step.needs:
         if need not in steps:
             raise DefinitionError(f"Step {step.name} needs {need}, which is no step.")
+        if steps[need].type == "Condition":
+            raise DefinitionError(
+                f"Step {step.name} needs {need}, which is a condition: SageMaker's pipelines take"
+                " none as another step's dependency."
+            )
+    if step.type == "Condition" and step.branch:
+        raise DefinitionError(
+            f"Step {step.name} is a condition within {step.branch[0]}: SageMaker's pipelines have"
+            " no nested conditions."
+        )
+    if step.type == "Fail" and "Std:JsonGet" in json.dumps(step.arguments):
+        raise DefinitionError(
+            f"Step {step.name}: ErrorMessage takes no Std:JsonGet, only text, parameters, Std:Join"
+            " and properties of steps."
+        )
     for reference in references(dict(_own(step.given))):
         kind, _, name = reference.partition(".")
         if kind not in ("Parameters", "Steps", "Execution"):

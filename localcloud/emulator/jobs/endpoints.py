@@ -37,6 +37,7 @@ PAYLOAD_BYTES = 6 * 1024 * 1024
 _SHORTENED, _LONGEST_WAIT = 1 / 60, 10.0
 _POLL_SECONDS = 0.1
 _WEEK = 7 * 86_400
+_SCALED = "sagemaker:variant:DesiredInstanceCount"
 _REASON = 1024
 _BUSY = ("Creating", "Updating", "RollingBack", "Deleting", "SystemUpdating")
 _NOT_HERE = {
@@ -400,6 +401,11 @@ class Endpoint:
             {v.name: {"weight": v.weight, "count": v.count} for v in live.variants} if live else {}
         )
 
+    def instance_types(self) -> dict[str, str]:
+        """Variant name -> instance type as it is; empty where it has no instances of its own."""
+        live = self._live
+        return {v.name: v.given.get("InstanceType", "") for v in live.variants} if live else {}
+
     @property
     def log_task(self) -> Task | None:
         """What its logs are written as."""
@@ -692,6 +698,7 @@ def update(place: Place, params: Params) -> Callable[[], Params]:
     """Begins to update an endpoint; the alarms are looked at first, by the model's role."""
     endpoint = _ready(place, params["EndpointName"], "update")
     config = copy.deepcopy(get_config(place, params["EndpointConfigName"]))
+    _check_scaled(endpoint, config)
     deployment = params.get("DeploymentConfig")
     if deployment is None and params.get("RetainDeploymentConfig"):
         deployment = endpoint.deployment
@@ -723,6 +730,29 @@ def update(place: Place, params: Params) -> Callable[[], Params]:
         return {"EndpointArn": endpoint.arn}
 
     return begin
+
+
+def _check_scaled(endpoint: Endpoint, config: Params) -> None:
+    """Refuses what SageMaker does to no variant that is scaled.
+
+    Source: SageMaker developer guide, "Update endpoints that use auto scaling".
+    """
+    place = endpoint.place
+    backend = place.host.backend("applicationautoscaling", place.account, place.region)
+    scaled: Mapping[str, Any] = backend.targets.get(_SCALED, {})
+    wanted = {v["VariantName"]: v.get("InstanceType", "") for v in config["ProductionVariants"]}
+    held = [
+        name
+        for name, instance_type in endpoint.instance_types().items()
+        if f"endpoint/{endpoint.name}/variant/{name}" in scaled
+        and wanted.get(name) != instance_type
+    ]
+    if held:
+        raise ApiError(
+            "ValidationException",
+            f'The variant(s) "[{", ".join(held)}]" must be deregistered as scalable targets with'
+            " AWS Auto Scaling before they can be removed or have their instance type updated.",
+        )
 
 
 def reweigh(place: Place, params: Params) -> Params:

@@ -93,12 +93,15 @@ def _work(job: Job) -> None:
             ) from None
         finally:
             job.write_log(container, f"{job.name}/algo-1-{uuid.uuid4().hex[:8]}")
+            if not job.place.compute.stopping.is_set():
+                _write(job, container, "Continuous")
         message = container.path(f"{ML}/output/message")
         if message.is_file():
             job.change(ExitMessage=message.read_text("utf-8", "replace")[:_EXIT_MESSAGE])
         if code:
             raise JobError(f"AlgorithmError: {container.failure()}, exit code: {code}")
-        _write(job, container)
+        job.check_stop()
+        _write(job, container, "EndOfJob")
         _measure(job, container)
     finally:
         container.remove()
@@ -171,13 +174,18 @@ def _configure(job: Job, container: Container) -> None:
     container.path(f"{ML}/output").mkdir(exist_ok=True)
 
 
-def _write(job: Job, container: Container) -> None:
+def _write(job: Job, container: Container, mode: str) -> None:
+    """Uploads the outputs of an upload mode.
+
+    What is uploaded continuously is there whatever becomes of the job, and is written here as soon
+    as its program has ended; the rest is uploaded once the job is done. Source: ProcessingS3Output
+    in the SageMaker API reference.
+    """
     config = job.description.get("ProcessingOutputConfig") or {}
     for item in config.get("Outputs") or []:
-        job.check_stop()
         target = item["S3Output"]
         folder = _inside(container, target.get("LocalPath") or f"{ML}/processing/output")
-        if not item.get("AppManaged"):
+        if not item.get("AppManaged") and target["S3UploadMode"] == mode:
             job.transfer.upload(folder, target["S3Uri"], config.get("KmsKeyId"))
 
 

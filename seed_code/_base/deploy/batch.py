@@ -5,6 +5,10 @@ and leaves everything below ``runs/<execution id>/``: the files that were checke
 and a manifest of both with the version that made them. Predictions are good to use once the
 manifest says ``accepted``. The pipeline's definition is data, built here.
 
+Input that is no good ends a run by a condition. Output that is none ends it by the check itself,
+whose job fails after it has written why: SageMaker's pipelines have no nested conditions. Source:
+SageMaker developer guide, "Add a step", limitations of condition steps.
+
 Roles and bucket are the platform's: what deploys makes no roles, and starts nothing else by them.
 """
 
@@ -38,6 +42,7 @@ CSV: Final = "text/csv"
 QUALITY: Final = Path(__file__).resolve().parent / "batch_steps" / "quality.py"
 """The script of both checks."""
 
+_VERDICT: Final = "verdict.json"
 _CODE, _WORK = "/opt/ml/processing/code", "/opt/ml/processing"
 _VERSION: Final = "2020-12-01"
 _ALARM_SECONDS: Final = 300
@@ -139,17 +144,8 @@ def definition(args: BatchInferenceArgs, model_name: str, code_uri: str) -> dict
                     "IfSteps": [
                         _transform(args, model_name),
                         _check_output(args, code_uri),
-                        {
-                            "Name": "OutputAccepted",
-                            "Type": "Condition",
-                            "Arguments": {
-                                "Conditions": [_accepted("CheckOutput")],
-                                "IfSteps": [],
-                                "ElseSteps": [_fail("OutputRefused", "CheckOutput", "output")],
-                            },
-                        },
                     ],
-                    "ElseSteps": [_fail("InputRefused", "CheckInput", "input")],
+                    "ElseSteps": [_refused_input()],
                 },
             },
         ],
@@ -170,18 +166,21 @@ def _run_uri(args: BatchInferenceArgs, folder: str) -> dict[str, Any]:
     return _joined(start, _get("Execution.PipelineExecutionId"), f"/{folder}")
 
 
-def _verdict(step: str, path: str) -> dict[str, Any]:
-    file = _get(f"Steps.{step}.PropertyFiles.Verdict")
-    return {"Std:JsonGet": {"PropertyFile": file, "Path": path}}
+def _output_uri(step: str, output: str) -> dict[str, str]:
+    return _get(f"Steps.{step}.ProcessingOutputConfig.Outputs['{output}'].S3Output.S3Uri")
 
 
 def _accepted(step: str) -> dict[str, Any]:
-    return {"Type": "Equals", "LeftValue": _verdict(step, "accepted"), "RightValue": 1}
+    file = _get(f"Steps.{step}.PropertyFiles.Verdict")
+    verdict = {"Std:JsonGet": {"PropertyFile": file, "Path": "accepted"}}
+    return {"Type": "Equals", "LeftValue": verdict, "RightValue": 1}
 
 
-def _fail(name: str, step: str, what: str) -> dict[str, Any]:
-    message = _joined(f"The {what} is refused: ", _verdict(step, "cause"))
-    return {"Name": name, "Type": "Fail", "Arguments": {"ErrorMessage": message}}
+def _refused_input() -> dict[str, Any]:
+    # A message may name a step's properties, but not what lies in a file of its.
+    where = _output_uri("CheckInput", "report")
+    message = _joined("The input is refused, the cause is in ", where, f"/{_VERDICT}")
+    return {"Name": "InputRefused", "Type": "Fail", "Arguments": {"ErrorMessage": message}}
 
 
 def _input(name: str, uri: Any, folder: str) -> dict[str, Any]:
@@ -199,8 +198,8 @@ def _input(name: str, uri: Any, folder: str) -> dict[str, Any]:
     }
 
 
-def _output(name: str, uri: Any, folder: str) -> dict[str, Any]:
-    target = {"S3Uri": uri, "LocalPath": folder, "S3UploadMode": "EndOfJob"}
+def _output(name: str, uri: Any, folder: str, mode: str = "EndOfJob") -> dict[str, Any]:
+    target = {"S3Uri": uri, "LocalPath": folder, "S3UploadMode": mode}
     return {"OutputName": name, "AppManaged": False, "S3Output": target}
 
 
@@ -244,16 +243,14 @@ def _processing(
             },
             "StoppingCondition": {"MaxRuntimeInSeconds": 60 * batch.timeout_minutes},
         },
-        "PropertyFiles": [
-            {"PropertyFileName": "Verdict", "OutputName": "report", "FilePath": "verdict.json"}
-        ],
         "RetryPolicies": _RETRIES,
     }  # fmt: skip
 
 
 def _check_input(args: BatchInferenceArgs, code_uri: str) -> dict[str, Any]:
     batch, bucket = args["batch"], f"s3://{args['surroundings']['bucket']}"
-    return _processing(
+    file = {"PropertyFileName": "Verdict", "OutputName": "report", "FilePath": _VERDICT}
+    step = _processing(
         "CheckInput",
         args,
         [
@@ -269,6 +266,7 @@ def _check_input(args: BatchInferenceArgs, code_uri: str) -> dict[str, Any]:
             _output("report", _run_uri(args, "check"), f"{_WORK}/report"),
         ],
     )  # fmt: skip
+    return {**step, "PropertyFiles": [file]}
 
 
 def _transform(args: BatchInferenceArgs, model_name: str) -> dict[str, Any]:
@@ -279,7 +277,7 @@ def _transform(args: BatchInferenceArgs, model_name: str) -> dict[str, Any]:
     }
     if not has_local_disks(batch.instance_type):
         resources["VolumeKmsKeyId"] = around["volume_key_arn"]
-    kept = _get("Steps.CheckInput.ProcessingOutputConfig.Outputs['kept'].S3Output.S3Uri")
+    kept = _output_uri("CheckInput", "kept")
     capture: dict[str, Any] = {
         "DestinationS3Uri": captured(around["bucket"]), "KmsKeyId": around["data_key_arn"],
     }  # fmt: skip
@@ -315,7 +313,7 @@ def _transform(args: BatchInferenceArgs, model_name: str) -> dict[str, Any]:
 def _check_output(args: BatchInferenceArgs, code_uri: str) -> dict[str, Any]:
     batch = args["batch"]
     predictions = _get("Steps.Predict.TransformOutput.S3OutputPath")
-    checked = _get("Steps.CheckInput.ProcessingOutputConfig.Outputs['report'].S3Output.S3Uri")
+    checked = _output_uri("CheckInput", "report")
     return _processing(
         "CheckOutput",
         args,
@@ -333,7 +331,8 @@ def _check_output(args: BatchInferenceArgs, code_uri: str) -> dict[str, Any]:
             _input("checked", checked, f"{_WORK}/checked"),
             _input("data", predictions, f"{_WORK}/data"),
         ],
-        [_output("report", _run_uri(args, "manifest"), f"{_WORK}/report")],
+        # The manifest is to outlive the job that fails because of what it says.
+        [_output("report", _run_uri(args, "manifest"), f"{_WORK}/report", "Continuous")],
     )  # fmt: skip
 
 
@@ -440,7 +439,8 @@ class BatchInference(pulumi.ComponentResource):
                 "AWS/Sagemaker/ModelBuildingPipeline",
                 "ExecutionFailed",
                 {"PipelineName": self._args["pipeline_name"]},
-                "a run has failed; its cause is the execution's failure reason",
+                "a run has failed; its cause is in the execution's failure reason, or in the exit"
+                " message of the job of the step that failed",
             ),
             **{
                 f"{rule}-not-started": (

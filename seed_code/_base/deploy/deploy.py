@@ -324,26 +324,103 @@ def open_stack(
         raise DeploymentError(f"the stack cannot be opened: {last_lines(str(error))}") from None
 
 
+@dataclass
+class Plan:
+    """What an update is about to make of the endpoint, as its preview tells.
+
+    Attributes:
+        instance_types: Of each variant; empty where there is to be no endpoint.
+        scales: Whether the number of instances is to follow the load.
+    """
+
+    instance_types: dict[str, str] = field(default_factory=dict[str, str])
+    scales: bool = False
+
+    def note(self, event: auto.EngineEvent) -> None:
+        """Takes up what one of the preview's events says."""
+        step = event.resource_pre_event
+        wanted = step.metadata.new if step else None
+        if wanted is None:
+            return
+        if wanted.type == "aws:sagemaker/endpointConfiguration:EndpointConfiguration":
+            self.instance_types = {
+                item["variantName"]: item["instanceType"]
+                for item in (wanted.inputs or {})["productionVariants"]
+            }
+        if wanted.type == "aws:appautoscaling/target:Target":
+            self.scales = True
+
+
+def leave_scaling(
+    session: boto3.Session, where: Place, plan: Plan, *, timeout_seconds: float, say: Say
+) -> None:
+    """Takes the endpoint out of scaling before an update that SageMaker would refuse within it.
+
+    It refuses other instance types for variants that are scalable targets. The update registers
+    them again, with their policy, where they are to scale; until it is through, and where it is
+    rolled back until the next deployment, the number of instances stays as it is. Source: SageMaker
+    developer guide, "Update endpoints that use auto scaling".
+    """
+    if not plan.instance_types:
+        return
+    live = verification.live_instance_types(
+        session.client("sagemaker"), where.endpoint, timeout_seconds=timeout_seconds
+    )
+    if live is None or (plan.scales and live == plan.instance_types):
+        return
+    scaling = session.client("application-autoscaling")
+    for variant in live:
+        resource = f"endpoint/{where.endpoint}/variant/{variant}"
+        found = scaling.describe_scalable_targets(
+            ServiceNamespace="sagemaker",
+            ResourceIds=[resource],
+            ScalableDimension="sagemaker:variant:DesiredInstanceCount",
+        )
+        for target in found["ScalableTargets"]:
+            say(f"{resource} is taken out of scaling for the update")
+            # Its policies go with it.
+            scaling.deregister_scalable_target(
+                ServiceNamespace=target["ServiceNamespace"],
+                ResourceId=target["ResourceId"],
+                ScalableDimension=target["ScalableDimension"],
+            )
+
+
 def bring_up(
     where: Place,
     version: Version,
     environ: Mapping[str, str],
     engine: Mapping[str, str],
     say: Say,
+    prepare: Callable[[Plan], None],
 ) -> Wanted:
     """The Pulumi update, with the policy pack.
 
     What is there is read first: after a rollback the state believes in a configuration that is not
     live, and an update from belief would change nothing.
 
+    Args:
+        where: The environment.
+        version: What is deployed.
+        environ: The process's environment variables.
+        engine: What the engine signs in with.
+        say: Tells people.
+        prepare: Does what the update needs done before it, once its preview was in order.
+
     Returns:
         What must be live now.
 
     Raises:
         DeploymentError: With the engine's last words.
+        ClientError: What ``prepare`` raises.
     """
     stack = open_stack(where, environ, engine, version)
     told: list[str] = []
+    plan = Plan()
+
+    def look(event: auto.EngineEvent) -> None:
+        note(event)
+        plan.note(event)
 
     def note(event: auto.EngineEvent) -> None:
         found = event.diagnostic_event
@@ -366,7 +443,9 @@ def bring_up(
             configuration.flush()
             common["policy_pack_configs"] = [configuration.name]
             # Only a preview judges everything before anything is made.
-            stack.preview(**common)
+            looking: dict[str, Any] = {**common, "on_event": look}
+            stack.preview(**looking)
+            prepare(plan)
             done = stack.up(refresh=True, show_secrets=False, **common)
     except auto.CommandError as error:
         raise DeploymentError("; ".join(dict.fromkeys(told)) or last_lines(str(error))) from None
@@ -517,9 +596,15 @@ def carry_out(
     Raises:
         DeploymentError, NotLiveError, ClientError: With the cause.
     """
-    before = target_session(hub.sts, where).client("sagemaker")
-    clear_failed_endpoint(before, where, timeout_seconds=timeout_seconds, say=say)
-    wanted = bring_up(where, version, environ, hub.engine, say)
+    before = target_session(hub.sts, where)
+    clear_failed_endpoint(
+        before.client("sagemaker"), where, timeout_seconds=timeout_seconds, say=say
+    )
+
+    def prepare(plan: Plan) -> None:
+        leave_scaling(before, where, plan, timeout_seconds=timeout_seconds, say=say)
+
+    wanted = bring_up(where, version, environ, hub.engine, say, prepare)
     # A roll-out may take longer than a session of an assumed role lasts.
     session = target_session(hub.sts, where)
     sagemaker = session.client("sagemaker")

@@ -217,8 +217,15 @@ HOURLY: Final = "cron(0 * ? * * *)"
 """The most frequent schedule of monitoring. Source: SageMaker developer guide, "The cron expression
 for monitoring schedule"."""
 _DAILY = re.compile(r"cron\(0 \d{1,2}(/\d{1,2})? \? \* \* \*\)")
-DEFINITION_CHARACTERS: Final = len("-explain-0123abcd")
-"""What is appended to the endpoint's name for a definition of monitoring jobs."""
+DEFINITION_ENDS: Final[Mapping[str, str]] = {
+    # Pulumi names it, the others are named by their content.
+    "schedule": "-drift-0123456",
+    "quality.schedule": "-quality-0123abcd",
+    "bias.schedule": "-bias-0123abcd",
+    "attributions.schedule": "-explain-0123abcd",
+}
+"""Schedule -> what the endpoint's name gets for the name of its definition of monitoring jobs, for
+which :data:`ENDPOINT_NAME_CHARACTERS` hold too. Source: SageMaker API reference."""
 
 
 def _schedule(text: str) -> str:
@@ -593,12 +600,13 @@ class Settings(Tree):
                     f" (DriftCheckBaselines, told as {', '.join(missing)}): register it with one,"
                     " or leave the schedule empty"
                 )
-        most = ENDPOINT_NAME_CHARACTERS - DEFINITION_CHARACTERS
-        if set(needed) - {"schedule"} and len(self.place.endpoint) > most:
-            raise ValueError(
-                f"{on}: the endpoint's name {self.place.endpoint!r} has"
-                f" {len(self.place.endpoint)} characters, {most} are allowed with it"
-            )
+        for name in needed:
+            most = ENDPOINT_NAME_CHARACTERS - len(DEFINITION_ENDS[name])
+            if len(self.place.endpoint) > most:
+                raise ValueError(
+                    f"monitoring.{name}: the endpoint's name {self.place.endpoint!r} has"
+                    f" {len(self.place.endpoint)} characters, {most} are allowed with it"
+                )
         return self
 
     def _batch_monitoring(self, needed: Mapping[str, object]) -> None:

@@ -114,6 +114,38 @@ def settled(
         waited, pause = waited + pause, min(2 * pause, _LONGEST_PAUSE)
 
 
+def live_instance_types(
+    sagemaker: Any, endpoint_name: str, *, timeout_seconds: float
+) -> Mapping[str, str] | None:
+    """Instance type of each variant that is live; None when there is no endpoint.
+
+    Args:
+        sagemaker: A SageMaker client of the target account.
+        endpoint_name: The endpoint.
+        timeout_seconds: How long to wait for what is under way.
+
+    Raises:
+        NotLiveError: Something is still under way.
+        ClientError: SageMaker's.
+    """
+    endpoint = settled(sagemaker, endpoint_name, timeout_seconds=timeout_seconds)
+    if endpoint is None:
+        return None
+    try:
+        configuration = sagemaker.describe_endpoint_config(
+            EndpointConfigName=endpoint["EndpointConfigName"]
+        )
+    except ClientError as error:
+        if _is_missing(error):
+            # Deleted under the endpoint: nobody knows what it runs on.
+            return {item["VariantName"]: "" for item in endpoint.get("ProductionVariants") or []}
+        raise
+    return {
+        item["VariantName"]: item.get("InstanceType", "")
+        for item in configuration["ProductionVariants"]
+    }
+
+
 def require_live(
     sagemaker: Any,
     wanted: Wanted,

@@ -19,6 +19,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import boto3
@@ -38,6 +39,10 @@ UNKNOWN = "UNK"
 """A word that says nothing; the model takes no empty text."""
 _SOON_SECONDS, _LATE_SECONDS = 0.3, 10.0  # between two looks, first and at last
 _PROCESSING = "/opt/ml/processing"
+_CLARIFY_INPUTS = {"config": "analysis_config", "data": "dataset"}
+_CLARIFY_RESULT = "analysis_result"
+"""Clarify looks for its inputs and its one output by these names.
+Source: SageMaker developer guide, "Configure a SageMaker Clarify Processing Job"."""
 
 
 class LabError(RuntimeError):
@@ -260,10 +265,12 @@ class Lab:
             The metrics, and what is worse than the baseline allows.
 
         Raises:
-            LabError: The job failed.
+            LabError: The version brings no baseline, or the job failed.
         """
         told = self.sagemaker.describe_model_package(ModelPackageName=version)
-        baseline = told["DriftCheckBaselines"]["ModelQuality"]
+        baseline = told.get("DriftCheckBaselines", {}).get("ModelQuality")
+        if baseline is None:
+            raise LabError(f"{version} brings no baseline: its build has baselines: false.")
         name = f"lab-quality-{uuid.uuid4().hex[:8]}"
         folder = f"s3://{self.published('data/bucket')}/{self.project}/lab/{name}"
         rows = "".join(f"{label},{said}\n" for label, said in zip(labels, answered, strict=True))
@@ -336,10 +343,12 @@ class Lab:
             self._job(
                 name,
                 monitoring.clarify(self.region),
-                {part: f"{folder}/{part}" for part in ("config", "data")},
+                {part: f"{folder}/{part}" for part in _CLARIFY_INPUTS},
                 folder,
                 environment={},
                 isolated=False,
+                input_names=_CLARIFY_INPUTS,
+                output_name=_CLARIFY_RESULT,
             )
         finally:
             self.sagemaker.delete_model(ModelName=model)
@@ -404,6 +413,8 @@ class Lab:
         *,
         environment: Mapping[str, str],
         isolated: bool = True,
+        input_names: Mapping[str, str] = MappingProxyType({}),
+        output_name: str = "result",
     ) -> None:
         """Runs an analysis to its end.
 
@@ -414,6 +425,8 @@ class Lab:
             output: URI of what it leaves.
             environment: Its variables.
             isolated: Whether it is cut off from every network.
+            input_names: Folder -> name of the input, where the image asks for another one.
+            output_name: Name of the output.
 
         Raises:
             LabError: It failed.
@@ -425,7 +438,7 @@ class Lab:
             Environment=dict(environment),
             ProcessingInputs=[
                 {
-                    "InputName": part,
+                    "InputName": input_names.get(part, part),
                     "S3Input": {
                         "S3Uri": url,
                         "LocalPath": f"{_PROCESSING}/input/{part}",
@@ -439,7 +452,7 @@ class Lab:
                 "KmsKeyId": self.published("kms/data/arn"),
                 "Outputs": [
                     {
-                        "OutputName": "result",
+                        "OutputName": output_name,
                         "S3Output": {
                             "S3Uri": output,
                             "LocalPath": f"{_PROCESSING}/output",

@@ -5,16 +5,16 @@ what an endpoint captured, compares the result with a baseline (``constraint_vio
 leaves metrics for CloudWatch. Run by the seed environment's interpreter; ``/opt/ml`` is its
 argument. Methods that are not served are refused by name.
 
-Sources: SageMaker developer guide, "Analysis Configuration Files", "Analysis Results",
-"Pre-training Bias Metrics", "Post-training Data and Model Bias Metrics", "Bias Drift Violations",
-"Bias drift for models in production", "Model Feature Attribution Drift Violations", "CloudWatch
-Metrics for Bias Drift Analysis", "CloudWatch Metrics for Feature Drift Analysis". Labels count as
-favourable or not in all of the metrics; AWS's distances of distributions (KL, JS, LP, TVD, KS) take
-more than two categories of a label one by one. Without a baseline row SHAP takes the columns'
-means, where AWS looks for clusters. Decided here: that disparate impact is fair at 1, where other
-metrics are at 0; that labels and predictions are both compared with the threshold when one of them
-is continuous; what parts a text has; and that the global value of texts is of whole ones, since no
-two have the same parts.
+Sources: SageMaker developer guide, "Configure a SageMaker Clarify Processing Job", "Analysis
+Configuration Files", "Analysis Results", "Pre-training Bias Metrics", "Post-training Data and Model
+Bias Metrics", "Bias Drift Violations", "Bias drift for models in production", "Model Feature
+Attribution Drift Violations", "CloudWatch Metrics for Bias Drift Analysis", "CloudWatch Metrics for
+Feature Drift Analysis". Labels count as favourable or not in all of the metrics; AWS's distances of
+distributions (KL, JS, LP, TVD, KS) take more than two categories of a label one by one. Without a
+baseline row SHAP takes the columns' means, where AWS looks for clusters. Decided here: that
+disparate impact is fair at 1, where other metrics are at 0; that labels and predictions are both
+compared with the threshold when one of them is continuous; what parts a text has; and that the
+global value of texts is of whole ones, since no two have the same parts.
 """
 
 from __future__ import annotations
@@ -40,6 +40,9 @@ shadow_endpoint: Any = importlib.import_module("shadow_endpoint")
 UserError: Any = captured.UserError
 
 Json = dict[str, Any]
+_INPUTS, _RESULT = ("analysis_config", "dataset"), "analysis_result"
+"""What a job must call its inputs and its only output. Source: "Configure a SageMaker Clarify
+Processing Job"."""
 _CONTINUOUS = 0.05
 """Share of distinct values above which a column of numbers is compared with a threshold."""
 _SERVED = ("pre_training_bias", "post_training_bias", "report", "shap")
@@ -637,6 +640,29 @@ def _publish(report: Json, given: Mapping[str, str], ml: Path) -> None:
 # The contract.
 
 
+def _folders(ml: Path) -> Json:
+    """The folders of configuration, data set and result, by the job's names of them.
+
+    Raises:
+        UserError: The job calls one of them otherwise.
+    """
+    job: Json = json.loads((ml / "config" / "processingjobconfig.json").read_text("utf-8"))
+    inputs = {item["InputName"]: item["S3Input"] for item in job.get("ProcessingInputs") or []}
+    kept = (job.get("ProcessingOutputConfig") or {}).get("Outputs") or []
+    outputs = {item["OutputName"]: item["S3Output"] for item in kept}
+    for kind, wanted, found in (("input", _INPUTS, inputs), ("output", (_RESULT,), outputs)):
+        missing = [name for name in wanted if name not in found]
+        if missing:
+            named = ", ".join(found) or "none"
+            raise UserError(f"There is no {kind} named {', '.join(missing)}; there are: {named}.")
+    if len(outputs) > 1:
+        raise UserError(f"The only output is {_RESULT}; there are: {', '.join(outputs)}.")
+    return {
+        name: ml / str(item["LocalPath"]).removeprefix("/opt/ml/")
+        for name, item in {**inputs, **outputs}.items()
+    }
+
+
 def _config(folder: Path) -> Json:
     files = sorted(folder.rglob("*.json"))
     if len(files) != 1:
@@ -722,12 +748,14 @@ def monitor(config: Json, given: Mapping[str, str]) -> tuple[Json, list[Json] | 
 
 
 def _done(given: Mapping[str, str], ml: Path) -> str:
-    processing = ml / "processing"
-    config = _config(processing / "input/config")
     if not given.get("sagemaker_monitoring_schedule_name"):
-        (report, lines), violations = once(config, _read(processing / "input/data")), None
-        output = processing / "output"
+        folders = _folders(ml)
+        config = _config(folders[_INPUTS[0]])
+        (report, lines), violations = once(config, _read(folders[_INPUTS[1]])), None
+        output = folders[_RESULT]
     else:
+        # SageMaker itself made the job, and tells by variables where the traffic lies.
+        config = _config(ml / "processing/input/config")
         (report, violations), lines = monitor(config, given), list[Json]()
         output = Path(given["output_path"])
         if given.get("publish_cloudwatch_metrics") == "Enabled":

@@ -4,7 +4,9 @@ Each baseline is a job of its own: SageMaker's Model Monitor describes data and 
 (``statistics.json``) and suggests what should hold of them later (``constraints.json``); Clarify
 measures the bias of the data and of the model's predictions. All of them go with the version:
 promotion copies them, and the endpoint's monitoring schedules compare with those of the version
-that serves.
+that serves. Where the settings leave these jobs out, what the evaluation itself has measured goes
+with the version: the report that the gate decided on, and how much each feature counts. Schedules
+of what is missing then stay off.
 
 Sources: SageMaker developer guide, "Create a Baseline" (Model Monitor), "Create a model quality
 baseline", "Analysis Configuration Files" (Clarify), "Baseline calculation, drift detection and
@@ -41,6 +43,12 @@ OF_PREDICTIONS = ("AD", "DAR", "DCA", "DCR", "DI", "DPPL", "DRR", "GE", "RD", "S
 "Post-training Data and Model Bias Metrics"."""
 
 _INPUT, _OUTPUT = "input/baseline", "output"
+_CONFIG, _DATA = "input/config", "input/data"
+_ANALYSIS = "analysis_config.json"
+_CLARIFY_INPUTS = {_CONFIG: "analysis_config", _DATA: "dataset"}
+_RESULT = "analysis_result"
+"""Clarify's program looks for its inputs and its one output by these names.
+Source: SageMaker developer guide, "Configure a SageMaker Clarify Processing Job"."""
 _REPORT = "application/json"
 
 
@@ -62,12 +70,12 @@ class Baselines:
     Attributes:
         steps: The jobs that make them.
         metrics: ``ModelMetrics`` of the version.
-        drift: Its ``DriftCheckBaselines``.
+        drift: Its ``DriftCheckBaselines``; None where it has none.
     """
 
     steps: Sequence[ProcessingStep]
     metrics: ModelMetrics
-    drift: DriftCheckBaselines
+    drift: DriftCheckBaselines | None
 
 
 def traffic_baseline(
@@ -82,11 +90,14 @@ def traffic_baseline(
         evaluate: The evaluation's step. Beside its report it has the output ``traffic``: CSV with a
             header, what monitoring would have seen of the test set's requests and answers.
     """
+    evaluated = _source(report_url(bench, evaluate))
+    if not bench.settings.baselines:
+        return Baselines([], ModelMetrics(model_statistics=evaluated), None)
     data, (statistics, constraints) = _of_traffic(bench, job, instance_type, evaluate)
     return Baselines(
         [data],
         ModelMetrics(
-            model_statistics=_source(report_url(bench, evaluate)),
+            model_statistics=evaluated,
             model_data_statistics=statistics,
             model_data_constraints=constraints,
         ),
@@ -146,6 +157,18 @@ def baselines(
         columns: Names of the training set's columns.
         judged: Whether there is the output ``judged``, and the bias of predictions is measured.
     """
+
+    def report(step: ProcessingStep, output: str, file: str) -> MetricsSource:
+        return _source(Join(on="/", values=[bench.output(step, output), file]))
+
+    evaluated = _source(report_url(bench, evaluate))
+    explained = report(evaluate, "explanation", "explanation.json")
+    if not bench.settings.baselines:
+        return Baselines(
+            [],
+            ModelMetrics(model_statistics=evaluated, explainability=explained),
+            DriftCheckBaselines(explainability_constraints=explained),
+        )
     data, data_files = _of_traffic(bench, job, instance_type, evaluate)
     quality = bench.analysis(
         "QualityBaseline",
@@ -162,33 +185,31 @@ def baselines(
         },
         instance_type=instance_type,
     )
-
-    def report(step: ProcessingStep, output: str, file: str) -> MetricsSource:
-        return _source(Join(on="/", values=[bench.output(step, output), file]))
-
     quality_files = [
         report(quality, "baseline-quality", f"{name}.json")
         for name in ("statistics", "constraints")
     ]
     steps, bias, predicted, config = [data, quality], None, None, None
 
-    def clarified(name: str, output: str, document: str, content: Any, rows: Any) -> MetricsSource:
+    def clarified(name: str, place: str, content: Any, rows: Any) -> MetricsSource:
         measured = bench.analysis(
             name,
             job,
             image=CLARIFY,
-            inputs={"input/config": bench.document(document, content), "input/data": rows},
-            outputs={output: _OUTPUT},
+            inputs={_CONFIG: bench.document(_ANALYSIS, content), _DATA: rows},
+            outputs={_RESULT: _OUTPUT},
             environment={},
             instance_type=instance_type,
+            input_names=_CLARIFY_INPUTS,
+            places={_RESULT: place},
         )
         steps.append(measured)
-        return report(measured, output, "analysis.json")
+        return report(measured, _RESULT, "analysis.json")
 
     if facet is not None:
         of_data = _bias(facet, columns)
-        bias = clarified("BiasBaseline", "baseline-bias", "analysis_config.json", of_data, records)
-        config = bench.document("analysis_config.json", of_data)
+        bias = clarified("BiasBaseline", "baseline-bias", of_data, records)
+        config = bench.document(_ANALYSIS, of_data)
         if judged:
             of_model = _bias(facet, columns, OF_PREDICTIONS)
             # The endpoint's monitor has the predictions from the traffic, not from a column.
@@ -196,16 +217,14 @@ def baselines(
             predicted = clarified(
                 "ModelBiasBaseline",
                 "baseline-model-bias",
-                "model_bias_config.json",
                 {**of_model, "headers": [*columns, "prediction"], "predicted_label": "prediction"},
                 bench.output(evaluate, "judged"),
             )
-    explained = report(evaluate, "explanation", "explanation.json")
     return Baselines(
         steps,
         ModelMetrics(
             # What the gate decided on is the evidence; the baseline repeats it for the monitor.
-            model_statistics=_source(report_url(bench, evaluate)),
+            model_statistics=evaluated,
             model_constraints=quality_files[1],
             model_data_statistics=data_files[0],
             model_data_constraints=data_files[1],

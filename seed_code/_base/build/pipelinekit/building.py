@@ -18,6 +18,7 @@ import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, cast
 
 from sagemaker.core import image_uris
@@ -62,6 +63,7 @@ _RETRY_SECONDS = 30
 _RETRY_BACKOFF = 2.0
 _SOURCE = "sourcedir.tar.gz"
 """Name of an archive of scripts, as the SDK's own have it."""
+_NO_NAMES: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -306,6 +308,8 @@ class Workbench:
         instance_type: ParameterString,
         arguments: Sequence[Any] = (),
         property_files: Sequence[Any] = (),
+        input_names: Mapping[str, str] = _NO_NAMES,
+        places: Mapping[str, str] = _NO_NAMES,
     ) -> ProcessingStep:
         """A step that runs an image's own program.
 
@@ -319,6 +323,10 @@ class Workbench:
             instance_type: Parameter of the instance type.
             arguments: The program's.
             property_files: Outputs that conditions read.
+            input_names: Folder of an input -> its name, where the image asks for another one than
+                the folder's last part.
+            places: Name of an output -> folder of the execution that it is kept in, where the image
+                asks for a name that other steps' outputs have too; else the folder is the name.
         """
         processor = Processor(
             **self._processor(
@@ -329,7 +337,16 @@ class Workbench:
                 isolated=True,
             )
         )
-        return self._processing_step(name, processor, inputs, outputs, arguments, property_files)
+        return self._processing_step(
+            name,
+            processor,
+            inputs,
+            outputs,
+            arguments,
+            property_files,
+            input_names=input_names,
+            places=places,
+        )
 
     def _processor(
         self,
@@ -368,12 +385,15 @@ class Workbench:
         outputs: Mapping[str, str],
         arguments: Sequence[Any],
         property_files: Sequence[Any],
+        *,
+        input_names: Mapping[str, str] = _NO_NAMES,
+        places: Mapping[str, str] = _NO_NAMES,
         **code: str,
     ) -> ProcessingStep:
         step_args = processor.run(
             inputs=[
                 ProcessingInput(
-                    input_name=folder.rpartition("/")[2],
+                    input_name=input_names.get(folder, folder.rpartition("/")[2]),
                     s3_input=ProcessingS3Input(
                         s3_uri=uri,
                         local_path=f"/opt/ml/processing/{folder}",
@@ -387,7 +407,7 @@ class Workbench:
                 ProcessingOutput(
                     output_name=output,
                     s3_output=ProcessingS3Output(
-                        s3_uri=self.uri(output),
+                        s3_uri=self.uri(places.get(output, output)),
                         local_path=f"/opt/ml/processing/{folder}",
                         s3_upload_mode="EndOfJob",
                     ),

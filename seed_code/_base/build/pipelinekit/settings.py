@@ -248,6 +248,10 @@ class Settings(Section):
     description: Annotated[str, Field(min_length=1, max_length=512)]
     """Of the pipeline and of every version."""
     caching: Caching = Caching()
+    baselines: bool = True
+    """Whether versions bring what SageMaker's Model Monitor and Clarify make of data and
+    predictions. AWS takes no new customers for either: an account that cannot run their images has
+    false, and versions bring what their evaluation has measured."""
     attempts: Annotated[int, Field(ge=1, le=20)] = 3
     """How often a step is tried when AWS, not the step, is at fault."""
     experiment: bool = False

@@ -12,6 +12,7 @@ arguments of steps botocore's model is the one that the calls are made by.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -172,10 +173,14 @@ class _Check:
         elif kind == "Condition":
             self._condition(name, arguments)
         elif kind == "Fail":
-            self._operand(name, f"{name}.ErrorMessage", arguments.get("ErrorMessage"))
+            message = arguments.get("ErrorMessage")
+            self._operand(name, f"{name}.ErrorMessage", message)
+            if "Std:JsonGet" in json.dumps(message):
+                self._tell(f"{name}.ErrorMessage", "takes no Std:JsonGet")
         else:
             allowed = ", ".join([*_CALLS, *_STRUCTURAL])
             self._tell(name, f"steps of type {kind!r} cannot be checked; known are {allowed}")
+        self._no_conditions_needed(name)
         self._property_files(name, step)
         age = (step.get("CacheConfig") or {}).get("ExpireAfter", "P1D")
         if not _CACHE_AGE.fullmatch(age):
@@ -184,6 +189,16 @@ class _Check:
             for cause in policy.get("ExceptionType", []):
                 if cause not in _RETRIED:
                     self._tell(name, f"RetryPolicies: {cause!r} is none of {', '.join(_RETRIED)}")
+
+    def _no_conditions_needed(self, name: str) -> None:
+        """No step may wait for a condition, unless it is in a branch of it.
+
+        Sources: the limitations of condition steps in the SageMaker developer guide, "Add a step";
+        for steps of other types aws/sagemaker-python-sdk, issue 3565.
+        """
+        for other in sorted(self._needs[name]):
+            if self._steps.get(other, {}).get("Type") == "Condition":
+                self._tell(name, f"depends on {other}, and no step may depend on a condition")
 
     def _property_files(self, name: str, step: Json) -> None:
         for file in step.get("PropertyFiles", []):
@@ -199,6 +214,10 @@ class _Check:
         return {str(item.get("OutputName")) for item in config.get("Outputs", [])}
 
     def _condition(self, name: str, arguments: Json) -> None:
+        inside = [*(arguments.get("IfSteps") or []), *(arguments.get("ElseSteps") or [])]
+        for step in inside:
+            if step.get("Type") == "Condition":
+                self._tell(name, f"has the condition {step.get('Name')} in it: none may be nested")
         conditions = arguments.get("Conditions") or []
         if not conditions:
             self._tell(name, "has no conditions")

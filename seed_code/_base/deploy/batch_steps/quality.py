@@ -8,8 +8,9 @@ arguments; nothing is known about AWS.
 
 ``input`` reads what arrived, and hands the files that it has read on to the transform: what was
 checked is what is predicted on, whatever arrives meanwhile. ``output`` compares the predictions
-with it. Each writes a manifest, and a verdict that the pipeline decides on: data that is no good is
-a verdict with its cause, and no crash.
+with it. Each writes a manifest, and a verdict with the cause where data is no good, which is the
+job's exit message too. On the verdict of the input the pipeline decides; output that is no good
+fails the job, after all of that is written.
 """
 
 from __future__ import annotations
@@ -30,7 +31,10 @@ FORMAT = 1
 """Of the manifests; changes when a reader of the old one would misread the new one."""
 
 _TOLD = 5  # problems of one file
-_CAUSE = 1000  # characters, well below what a step's failure may have
+_CAUSE = 1000  # characters
+_MESSAGE = 1024  # bytes of an exit message; source: ExitMessage in the SageMaker API reference
+REFUSED = 3
+"""Exit code for output that is no good; Python itself ends with 1 or 2 where the script fails."""
 
 
 @dataclass
@@ -255,14 +259,26 @@ def _without_ids(text: str, values_per_row: int, seen: set[str]) -> tuple[str, l
     return "\n".join(kept), problems
 
 
-def write_verdict(folder: Path, problems: Sequence[str]) -> None:
-    """What the pipeline decides on: ``accepted`` is 1 or 0, ``cause`` says why not."""
+def write_verdict(folder: Path, message: Path, what: str, problems: Sequence[str]) -> None:
+    """What was found: ``accepted`` is 1 or 0, ``cause`` says why not, as the exit message does.
+
+    Args:
+        folder: Of the verdict.
+        message: The file of the exit message.
+        what: ``input`` or ``output``.
+        problems: What is no good.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     cause = "; ".join(problems)
     if len(cause) > _CAUSE:
         cause = cause[: _CAUSE - 1] + "…"
     verdict = {"accepted": 0 if problems else 1, "cause": cause}
     (folder / "verdict.json").write_text(json.dumps(verdict), encoding="utf-8")
+    if problems:
+        told = f"The {what} is refused: {cause}".encode()[:_MESSAGE]
+        message.parent.mkdir(parents=True, exist_ok=True)
+        # A cut may leave half a character.
+        message.write_text(told.decode(errors="ignore"), encoding="utf-8")
 
 
 def _manifest(folder: Path, content: dict[str, Any]) -> None:
@@ -326,19 +342,19 @@ def main(arguments: Sequence[str]) -> int:
     """Runs one of the two steps.
 
     Returns:
-        0; the verdict says what the step found.
+        0, or :data:`REFUSED`; the verdict says what the step found.
     """
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     steps = parser.add_subparsers(required=True)
     before = steps.add_parser("input")
-    before.set_defaults(step=_input_step)
+    before.set_defaults(step=_input_step, what="input", refused=0)
     before.add_argument("--key", required=True)
     before.add_argument("--bucket-uri", required=True)
     before.add_argument("--columns", type=int, required=True)
     before.add_argument("--text", action="store_true", help="values need not be numbers")
     before.add_argument("--kept", type=Path, default=Path("/opt/ml/processing/kept"))
     after = steps.add_parser("output")
-    after.set_defaults(step=_output_step)
+    after.set_defaults(step=_output_step, what="output", refused=REFUSED)
     after.add_argument("--predictions-uri", required=True)
     after.add_argument("--model-package", required=True)
     after.add_argument("--execution", required=True)
@@ -350,12 +366,13 @@ def main(arguments: Sequence[str]) -> int:
     for step in (before, after):
         step.add_argument("--data", type=Path, default=Path("/opt/ml/processing/data"))
         step.add_argument("--report", type=Path, default=Path("/opt/ml/processing/report"))
+        step.add_argument("--message", type=Path, default=Path("/opt/ml/output/message"))
     given = parser.parse_args(arguments)
     problems = given.step(given)
-    write_verdict(given.report, problems)
+    write_verdict(given.report, given.message, given.what, problems)
     for problem in problems:
         sys.stdout.write(f"{problem}\n")
-    return 0
+    return given.refused if problems else 0
 
 
 if __name__ == "__main__":

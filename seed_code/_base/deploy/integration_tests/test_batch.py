@@ -135,4 +135,6 @@ def test_a_row_without_a_value_is_refused_and_the_cause_is_told(
     run = batch.ended(started.bad)
     assert run.status == "Failed"
     assert "The input is refused" in run.reason
-    assert f"{started.bad_key} line 2" in run.reason
+    verdict = json.loads(batch.read(f"s3://{batch.bucket}/runs/{run.id}/check/verdict.json"))
+    assert verdict["accepted"] == 0
+    assert f"{started.bad_key} line 2" in verdict["cause"]

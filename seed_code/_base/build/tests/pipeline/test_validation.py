@@ -121,6 +121,22 @@ def no_condition(definition: Json, steps: dict[str, Json]) -> None:
     arguments(steps, "Condition")["Conditions"] = []
 
 
+def nested(definition: Json, steps: dict[str, Json]) -> None:
+    outer = arguments(steps, "Condition")
+    inner = {"Name": "Inner", "Type": "Condition", "Arguments": {"Conditions": outer["Conditions"]}}
+    outer["IfSteps"] = [*outer["IfSteps"], inner]
+
+
+def needs_condition(definition: Json, steps: dict[str, Json]) -> None:
+    last = {"Name": "Last", "Type": "Fail", "Arguments": {"ErrorMessage": "too late"}}
+    definition["Steps"].append({**last, "DependsOn": [first(steps, "Condition")["Name"]]})
+
+
+def read_message(definition: Json, steps: dict[str, Json]) -> None:
+    measured = arguments(steps, "Condition")["Conditions"][0]["LeftValue"]
+    arguments(steps, "Fail")["ErrorMessage"] = {"Std:Join": {"On": " ", "Values": [measured]}}
+
+
 def twice(definition: Json, steps: dict[str, Json]) -> None:
     definition["Steps"].append(definition["Steps"][0])
 
@@ -164,6 +180,9 @@ def bad_retry(definition: Json, steps: dict[str, Json]) -> None:
         (file_of_no_output, "'report', which the step does not have"),
         (unknown_comparison, "'Below' is none of"),
         (no_condition, "has no conditions"),
+        (nested, "has the condition Inner in it: none may be nested"),
+        (needs_condition, "Last: depends on .*, and no step may depend on a condition"),
+        (read_message, "ErrorMessage: takes no Std:JsonGet"),
         (twice, "more than one step has this name"),
         (circle, "waits for itself"),
         (unknown_type, "steps of type 'Train' cannot be checked"),

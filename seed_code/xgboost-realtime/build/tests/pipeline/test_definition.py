@@ -136,6 +136,23 @@ def test_a_version_brings_what_its_endpoint_is_compared_with(steps: dict[str, Js
     assert kept["Explainability"]["Constraints"]
 
 
+def test_clarify_finds_what_it_looks_for_by_name(steps: dict[str, Json]) -> None:
+    # Source: SageMaker developer guide, "Configure a SageMaker Clarify Processing Job".
+    places: list[str] = []
+    for name in ("BiasBaseline", "ModelBiasBaseline"):
+        given = steps[name]["Arguments"]
+        read = {item["InputName"]: item["S3Input"] for item in given["ProcessingInputs"]}
+        assert {name: item["LocalPath"] for name, item in read.items()} == {
+            "analysis_config": "/opt/ml/processing/input/config",
+            "dataset": "/opt/ml/processing/input/data",
+        }
+        assert read["analysis_config"]["S3Uri"].endswith("/analysis_config.json")
+        (kept,) = given["ProcessingOutputConfig"]["Outputs"]
+        assert kept["OutputName"] == "analysis_result"
+        places.append(json.dumps(kept["S3Output"]["S3Uri"]))
+    assert places[0] != places[1]
+
+
 def test_the_columns_are_those_that_the_script_makes(config: Any) -> None:
     from steps import preprocess
 
