@@ -35,6 +35,7 @@ from components.launching import (
     vending_function_arn,
 )
 from components.naming import OWN_DOMAIN, TARGET_KINDS, Names, Placement
+from components.projects.policies import STATES_VERSION
 from components.projects.project import IMAGE
 
 VENDING_ROLE = "vending-build"
@@ -450,6 +451,13 @@ def build_statements(
             sid="KeepState",
             actions=["s3:DeleteObject", "s3:GetObject", "s3:PutObject"],
             resources=[f"{state}/{STATE}/*"],
+        ),
+        iam.Statement(
+            # Of what projects deploy with, whose own roles only read it.
+            sid="NoteStatesVersion",
+            actions=["s3:PutObject"],
+            resources=[f"{state}/projects/*/{STATES_VERSION}"],
+            conditions={"Null": {"s3:if-none-match": "false"}},
         ),
         iam.Statement(
             sid="FindState",

@@ -99,7 +99,8 @@ def settings_of(folder: Path, units: dict[str, str]) -> None:
     lines += [f"        {kind}: {unit}" for kind, unit in units.items()]
     text = file.read_text("utf-8")
     assert "      id: o-exampleorg1\n" in text
-    file.write_text(text.replace("      id: o-exampleorg1", "\n".join(lines)), "utf-8")
+    text = text.replace("      id: o-exampleorg1", "\n".join(lines))
+    file.write_text(text.replace("555555555555", MANAGEMENT), "utf-8")
     hub = folder / "Pulumi.governance.yaml"
     config = yaml.safe_load(hub.read_text("utf-8"))
     config["config"]["mlops:network"]["nat"] = "single"

@@ -1077,6 +1077,7 @@ def decide(
         "aws:RequestedRegion": names.region,
         "kms:ViaService": f"s3.{names.region}.amazonaws.com",
         "iam:PassedToService": "sagemaker.amazonaws.com",
+        "iam:AWSServiceName": "sagemaker.amazonaws.com",
         **({"iam:PermissionsBoundary": boundary} if boundary else {}),
     }
     session = f"arn:aws:sts::{names.account_id}:assumed-role/role/session"
