@@ -11,7 +11,11 @@ import json
 from collections.abc import Iterator, Sequence
 
 from components import iam
-from components.baseline_policies import CONFIG_SERVICE, config_role_arn
+from components.baseline_policies import (
+    CONFIG_SERVICE,
+    config_role_arn,
+    service_linked_role_arn,
+)
 from components.launching import BUCKET, LAUNCH
 from components.naming import Names
 from components.projects.policies import GITHUB
@@ -144,8 +148,7 @@ def deployer_statements(names: Names) -> list[iam.Statement]:
             sid="ServicesOwnRoles",
             actions=["iam:CreateServiceLinkedRole"],
             resources=[
-                f"arn:{names.partition}:iam::{names.account_id}:role/aws-service-role/{service}/*"
-                for service in SERVICES_WITH_OWN_ROLES
+                service_linked_role_arn(names, service) for service in SERVICES_WITH_OWN_ROLES
             ],
             conditions={"StringEquals": {"iam:AWSServiceName": SERVICES_WITH_OWN_ROLES}},
         ),

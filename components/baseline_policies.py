@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from components import iam, job_roles
+from components.images import PULL
 from components.naming import Names, Placement
 from components.personas import PERSONAS as STUDIO_PERSONAS
 from components.personas import launching_statements
@@ -61,22 +62,26 @@ says whose profile: of identities, of the role's sessions, and of profiles."""
 CONFIG_SERVICE = "config.amazonaws.com"
 
 
+def service_linked_role_arn(names: Names, service: str, role: str = "*") -> str:
+    """ARN of a role that AWS writes for a service of its own; by default of each of them."""
+    return f"arn:{names.partition}:iam::{names.account_id}:role/aws-service-role/{service}/{role}"
+
+
 def config_role_arn(names: Names) -> str:
     """The service-linked role by which AWS Config reads every type that it records.
 
     No role of the platform's own could: its boundary ends where the platform does. It is also what
     Security Hub's control Config.1 asks for. The bootstrap makes it.
     """
-    role = f"aws-service-role/{CONFIG_SERVICE}/AWSServiceRoleForConfig"
-    return f"arn:{names.partition}:iam::{names.account_id}:role/{role}"
+    return service_linked_role_arn(names, CONFIG_SERVICE, "AWSServiceRoleForConfig")
 
 
 def scaling_role_arn(names: Names) -> str:
     """The service-linked role that scales endpoints: AWS makes it with the first that scales."""
-    return (
-        f"arn:{names.partition}:iam::{names.account_id}:role/aws-service-role/"
-        "sagemaker.application-autoscaling.amazonaws.com/"
-        "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
+    return service_linked_role_arn(
+        names,
+        "sagemaker.application-autoscaling.amazonaws.com",
+        "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint",
     )
 
 
@@ -645,8 +650,7 @@ def model_execution_statements(placement: Placement, project: str = "") -> list[
         ),
         iam.Statement(
             sid="PullCentralImages",
-            actions=["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage",
-                     "ecr:GetDownloadUrlForLayer"],
+            actions=PULL,
             resources=[hub.arn("ecr", f"repository/{hub.name('*')}")],
         ),
         *job_roles.running(names),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from components import iam
 from components.naming import Names
 
 BUILT_IN: Mapping[str, str] = {
@@ -149,9 +150,13 @@ DEEP_LEARNING: Mapping[str, str] = {
 """Region -> account of the deep learning containers (PyTorch, Hugging Face). Source: as above."""
 
 
-def accounts(region: str) -> list[str]:
-    """The accounts of AWS whose images a region's versions may name."""
-    return sorted({table[region] for table in (BUILT_IN, DEEP_LEARNING) if region in table})
+_OF_VERSIONS = (BUILT_IN, DEEP_LEARNING)
+_ALL = (*_OF_VERSIONS, CLARIFY, MODEL_MONITOR)
+
+
+def accounts(region: str, tables: Sequence[Mapping[str, str]] = _OF_VERSIONS) -> list[str]:
+    """The accounts of AWS whose images are used in a region, by default by versions."""
+    return sorted({table[region] for table in tables if region in table})
 
 
 def repositories(names: Names) -> list[str]:
@@ -160,8 +165,19 @@ def repositories(names: Names) -> list[str]:
     Their own policies let everybody pull, but the policy of who pulls must let them, too. Their
     names are AWS's, and become more. Source: SageMaker developer guide, execution roles.
     """
-    tables = (BUILT_IN, CLARIFY, DEEP_LEARNING, MODEL_MONITOR)
     return [
         f"arn:{names.partition}:ecr:{names.region}:{account}:repository/*"
-        for account in sorted({table[names.region] for table in tables if names.region in table})
+        for account in accounts(names.region, _ALL)
     ]
+
+
+def statements(names: Names, sid: str, actions: Sequence[str]) -> list[iam.Statement]:
+    """What lets a role use AWS's images; nothing where the region has none of them.
+
+    Args:
+        names: Of where it is.
+        sid: The statement's.
+        actions: Of ECR.
+    """
+    found = repositories(names)
+    return [iam.Statement(sid=sid, actions=actions, resources=found)] if found else []

@@ -21,11 +21,9 @@ _SEE_VPC = (
 )
 
 
-def framework_pulls(names: Names) -> iam.Statement:
+def framework_pulls(names: Names) -> list[iam.Statement]:
     """To pull the images of AWS's own frameworks, from AWS's accounts."""
-    return iam.Statement(
-        sid="PullFrameworkImages", actions=PULL, resources=framework_images.repositories(names)
-    )
+    return framework_images.statements(names, "PullFrameworkImages", PULL)
 
 
 def running(names: Names) -> list[iam.Statement]:
@@ -43,7 +41,7 @@ def running(names: Names) -> list[iam.Statement]:
             actions=["ecr:GetAuthorizationToken"],
             resources=["*"],
         ),
-        framework_pulls(names),
+        *framework_pulls(names),
         iam.Statement(
             sid="WriteLogs",
             actions=["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams",

@@ -516,7 +516,7 @@ def job_statements(placement: Placement, persona: str) -> list[iam.Statement]:
         *pipeline_statements(names, persona),
         feature_statement(names, writes=True),
         *job_roles.networking(names, "ecr:GetAuthorizationToken"),
-        job_roles.framework_pulls(names),
+        *job_roles.framework_pulls(names),
     ]
 
 

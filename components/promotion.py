@@ -140,7 +140,11 @@ def promotion_statements(
             ],
             resources=[hub.arn("ecr", f"repository/{hub.name('*', 'repository')}")],
         ),
-        *_looking_at_images(hub),
+        # Those that stay where they are: SageMaker registers a version only for who may look at its
+        # images. Source: handler permissions of AWS::SageMaker::ModelPackage.
+        *framework_images.statements(
+            hub, "LookAtAwsImages", ["ecr:BatchGetImage", "ecr:DescribeImages"]
+        ),
         iam.Statement(
             sid="Register",
             actions=[
@@ -175,19 +179,6 @@ def promotion_statements(
             resources=[queue_arn],
         ),
     ]  # fmt: skip
-
-
-def _looking_at_images(hub: Names) -> list[iam.Statement]:
-    """Looking at AWS's own images, which stay where they are.
-
-    SageMaker registers a version only for who may look at its images. Source: handler permissions
-    of AWS::SageMaker::ModelPackage.
-    """
-    # Not every region has such images, and a statement must have a resource.
-    repositories = framework_images.repositories(hub)
-    actions = ["ecr:BatchGetImage", "ecr:DescribeImages"]
-    found = iam.Statement(sid="LookAtAwsImages", actions=actions, resources=repositories)
-    return [found] if repositories else []
 
 
 def service_roles(hub: Names) -> list[str]:

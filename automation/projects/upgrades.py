@@ -25,6 +25,19 @@ _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 """Age of every file in an archive: the earliest that the format knows."""
 
 
+def put_once(s3: Any, bucket: str, key: str, content: bytes) -> None:
+    """Puts an object where there is none; what is there stays.
+
+    Raises:
+        ClientError: S3's.
+    """
+    try:
+        s3.put_object(Bucket=bucket, Key=key, Body=content, IfNoneMatch="*")
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "PreconditionFailed":
+            raise
+
+
 @dataclass(frozen=True)
 class Contents:
     """The versions of templates that repositories were made from.
@@ -52,18 +65,12 @@ class Contents:
                 name = path.relative_to(content).as_posix()
                 archive.writestr(zipfile.ZipInfo(name, _ZIP_TIME), path.read_bytes())
         try:
-            self.s3.put_object(
-                Bucket=self.bucket,
-                Key=self._key(version),
-                Body=buffer.getvalue(),
-                # Its name is its hash: what is there is right.
-                IfNoneMatch="*",
-            )
+            # Its name is its hash: what is there is right.
+            put_once(self.s3, self.bucket, self._key(version), buffer.getvalue())
         except ClientError as error:
-            if error.response["Error"]["Code"] != "PreconditionFailed":
-                raise RenderingError(
-                    f"The template's content cannot be kept in {self.bucket}: {error}"
-                ) from None
+            raise RenderingError(
+                f"The template's content cannot be kept in {self.bucket}: {error}"
+            ) from None
         return version
 
     def fetch(self, version: str, folder: Path) -> None:

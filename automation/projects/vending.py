@@ -288,7 +288,9 @@ class Vending:
 
     def _fill(self, work: _Work) -> None:
         contents = self._contents
-        _note_states_version(contents.s3, contents.bucket, work.spec.name)
+        # Which layout the project's deployments keep their state in: they only read it.
+        key = f"projects/{work.spec.name}/{STATES_VERSION}"
+        upgrades.put_once(contents.s3, contents.bucket, key, b"version: 1\n")
         repositories.seed(self.git, work.spec, self.hub, self.tell, contents.keep)
 
     def _undeploy_left(self, work: _Work, command: Command) -> None:
@@ -529,24 +531,6 @@ class Vending:
             names = self.platform[environment].names
             bucket = names.name(f"ci-{spec.name}-{names.account_id}", "bucket")
             models.empty(self.session(environment), bucket)
-
-
-def _note_states_version(s3: Any, bucket: str, project: str) -> None:
-    """Says which layout the project's deployments keep their state in, which they only read.
-
-    Raises:
-        ClientError: S3's.
-    """
-    try:
-        s3.put_object(
-            Bucket=bucket,
-            Key=f"projects/{project}/{STATES_VERSION}",
-            Body=b"version: 1\n",
-            IfNoneMatch="*",
-        )
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "PreconditionFailed":
-            raise
 
 
 def _kept(exported: auto.Deployment, types: str) -> list[dict[str, Any]]:

@@ -198,12 +198,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except _REFUSALS as error:
         print(error, file=sys.stderr)
         return 2
-    except (
-        ClientError,
-        BotoCoreError,
-        execution.OtherCodeError,
-        execution.TimeoutExceededError,
-    ) as error:
+    except _FAILURES as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 3
 
