@@ -17,7 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from automation import deployer_policies
 from components import iam, storage
-from components.baseline_policies import CONFIG_SERVICE, boundary_statements
+from components.baseline_policies import CONFIG_SERVICE, NO_NEW_IDENTITY, boundary_statements
 from components.catalog import VENDING_ROLE
 from components.naming import Names
 from components.network import not_offered
@@ -199,9 +199,10 @@ def deployer_trust(settings: PlatformSettings, role: str, hub_caller: str) -> li
         iam.Statement(
             sid="HubIdentities",
             principals={"AWS": [hub.root_arn]},
-            actions=["sts:AssumeRole"],
+            actions=["sts:AssumeRole", "sts:SetSourceIdentity"],
             conditions={"ArnLike": {"aws:PrincipalArn": sorted(names)}},
-        )
+        ),
+        NO_NEW_IDENTITY,
     ]
 
 

@@ -49,7 +49,13 @@ CRYPTOGRAPHY = [
 ]
 """The five actions by which data is encrypted and decrypted."""
 
-ORIGIN = ("RegisteredBy", "StartedBy", "SourceModelPackageArn", "SpecificationDigest")
+ORIGIN = (
+    "RegisteredBy",
+    "StartedBy",
+    "SourceApprovedBy",
+    "SourceModelPackageArn",
+    "SpecificationDigest",
+)
 """Customer metadata of central versions that tell where they come from; promotion writes them."""
 
 PERSONAS = ("platform-engineer", "ml-engineer", "governance-officer")
@@ -272,30 +278,102 @@ def persona_trust(
 ) -> list[iam.Statement]:
     """Who may assume a persona's role: the configured principals, else hub identities by tag.
 
+    Everybody under their own name alone: separation of duties knows people by it.
+
     Args:
         placement: Where.
         persona: Whose role; several where any of them will do.
         principals: Patterns of ARNs.
     """
+    trusted = _trusted(placement, persona, principals)
+    return [
+        replace(trusted, actions=[*trusted.actions, "sts:SetSourceIdentity"]),
+        NO_NEW_IDENTITY,
+        *_OWN_NAME,
+    ]
+
+
+def _trusted(
+    placement: Placement, persona: str | Sequence[str], principals: Sequence[str]
+) -> iam.Statement:
     hub = Names.at(placement, "governance")
     if not principals:
-        return [
-            iam.Statement(
-                sid="TaggedIdentitiesOfTheHub",
-                principals={"AWS": [hub.root_arn]},
-                actions=["sts:AssumeRole"],
-                conditions={"StringEquals": {"aws:PrincipalTag/persona": persona}},
-            )
-        ]
-    accounts = sorted({principal.split(":")[4] for principal in principals})
-    return [
-        iam.Statement(
-            sid="ConfiguredPrincipals",
-            principals={"AWS": [f"arn:{hub.partition}:iam::{a}:root" for a in accounts]},
+        return iam.Statement(
+            sid="TaggedIdentitiesOfTheHub",
+            principals={"AWS": [hub.root_arn]},
             actions=["sts:AssumeRole"],
-            conditions={"ArnLike": {"aws:PrincipalArn": sorted(principals)}},
+            conditions={"StringEquals": {"aws:PrincipalTag/persona": persona}},
         )
-    ]
+    accounts = sorted({principal.split(":")[4] for principal in principals})
+    return iam.Statement(
+        sid="ConfiguredPrincipals",
+        principals={"AWS": [f"arn:{hub.partition}:iam::{a}:root" for a in accounts]},
+        actions=["sts:AssumeRole"],
+        conditions={"ArnLike": {"aws:PrincipalArn": sorted(principals)}},
+    )
+
+
+def _denied(sid: str, conditions: iam.Condition, action: str = "sts:AssumeRole") -> iam.Statement:
+    return iam.Statement(
+        sid=sid,
+        effect="Deny",
+        # Whoever the role trusts: a denial opens nothing.
+        principals="*",
+        actions=[action],
+        conditions=conditions,
+    )
+
+
+_PROFILE = f"aws:PrincipalTag/{SIGN_IN}"
+
+_NO_OWN_SESSION: iam.Condition = {
+    # The user id of a session is that of its role, a colon, and the session's name.
+    "StringNotLike": {"aws:userid": "*:${sts:RoleSessionName}"}
+}
+
+NO_NEW_IDENTITY = _denied(
+    "NoNewIdentity", {"Null": {"aws:SourceIdentity": "true"}}, "sts:SetSourceIdentity"
+)
+"""Beside a trust: nobody gives themselves a source identity. The one that somebody came with, AWS
+lets nobody change, and the right to keep it is that to set it. Source: IAM user guide, "Monitor and
+control actions taken with assumed roles"."""
+
+_OWN_NAME = (
+    _denied(
+        "NotAsAnotherProfile",
+        {
+            "Null": {_PROFILE: "false"},
+            "StringNotLike": {
+                "sts:RoleSessionName": [f"${{{_PROFILE}}}", f"${{{_PROFILE}}}@*"],
+            },
+        },
+    ),
+    _denied(
+        "ProfileOrOwnSession",
+        {
+            "Null": {_PROFILE: "false"},
+            "StringNotEquals": {"sts:RoleSessionName": f"${{{_PROFILE}}}"},
+            **_NO_OWN_SESSION,
+        },
+    ),
+    _denied(
+        "NotAsAnotherUser",
+        {
+            "Null": {_PROFILE: "true", "aws:username": "false"},
+            "StringNotEquals": {"sts:RoleSessionName": "${aws:username}"},
+        },
+    ),
+    _denied(
+        "NotAsAnotherSession",
+        {"Null": {_PROFILE: "true", "aws:username": "true"}, **_NO_OWN_SESSION},
+    ),
+)
+"""A session is called as who opens it. Whose identity has the tag of a Studio profile: as the
+profile, or, by a sign-in that names sessions by mail address, as the address that begins so. Else
+as the IAM user, or as the session that the company's sign-in gave. A variable in each of them has a
+value wherever the other conditions hold, so none is void.
+Source: IAM user guide, "IAM and AWS STS condition context keys" (``sts:RoleSessionName``,
+``aws:userid``) and "Policy elements: Variables and tags"."""
 
 
 def sign_in_trust(placement: Placement, principals: Sequence[str]) -> list[iam.Statement]:
@@ -312,13 +390,13 @@ def sign_in_trust(placement: Placement, principals: Sequence[str]) -> list[iam.S
         "StringEquals": {f"aws:RequestTag/{SIGN_IN}": f"${{aws:PrincipalTag/{SIGN_IN}}}"},
         "ForAllValues:StringEquals": {"aws:TagKeys": [SIGN_IN]},
     }
+    trusted = _trusted(placement, STUDIO_PERSONAS, principals)
     return [
         replace(
-            statement,
+            trusted,
             actions=["sts:AssumeRole", "sts:TagSession"],
-            conditions=iam.merged(statement.conditions, named),
+            conditions=iam.merged(trusted.conditions, named),
         )
-        for statement in persona_trust(placement, STUDIO_PERSONAS, principals)
     ]
 
 
@@ -466,7 +544,10 @@ def persona_statements(
             _READING,
             describe,
             iam.Statement(
-                sid="AssumeDeployers", actions=["sts:AssumeRole"], resources=sorted(set(deployers))
+                # The second keeps the source identity that one came with.
+                sid="AssumeDeployers",
+                actions=["sts:AssumeRole", "sts:SetSourceIdentity"],
+                resources=sorted(set(deployers)),
             ),
             *(
                 launching_statements()

@@ -567,8 +567,14 @@ class Budget(Tree):
     """Who is told when a budget is passed."""
 
 
+_PRINCIPALS_IN_TRUST = 520
+"""Characters that principals may take of the 2,048 of a trust policy, which has other conditions,
+too. Source: IAM user guide, "IAM and AWS STS quotas" (role trust policy length)."""
+_ACCOUNT_IN_TRUST = 38
+
+
 class Personas(Tree):
-    """Who may assume the personas' roles.
+    """Who may assume the personas' roles, each under their own name (docs/model-lifecycle.md).
 
     By default identities of the hub account that carry the tag ``persona`` with its name.
     """
@@ -582,6 +588,18 @@ class Personas(Tree):
     studio_user: tuple[PrincipalPattern, ...] = Field(default=(), strict=False)
     """Opens the Studio profile that the identity's tag ``studio-user`` names (dev, IAM only); by
     default those whose tag ``persona`` is data-scientist or lead-data-scientist."""
+
+    @field_validator("*")
+    @classmethod
+    def _fits_the_trust(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        accounts = {pattern.split(":")[4] for pattern in patterns}
+        size = sum(len(pattern) + 4 for pattern in patterns) + _ACCOUNT_IN_TRUST * len(accounts)
+        if size > _PRINCIPALS_IN_TRUST:
+            raise ValueError(
+                f"these patterns take {size} characters of a role's trust policy, which has room"
+                f" for {_PRINCIPALS_IN_TRUST}; use fewer ones, with * where names differ"
+            )
+        return patterns
 
 
 class ContinuousIntegration(Tree):

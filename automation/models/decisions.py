@@ -20,7 +20,7 @@ from automation.models.hub import Hub, Model, ModelsError, full_group, person
 from components.deployments import DEPLOYMENTS
 from functions.deployment import history as deployments
 from functions.deployment.evidence import Evidence
-from functions.deployment.gate import read_registrant, require_other
+from functions.deployment.gate import read_makers, require_other
 from functions.deployment.machine import Approval, Status
 from functions.deployment.projects import CODEPIPELINE, Project, ProjectError, Projects
 from functions.deployment.refusal import Refusal
@@ -104,11 +104,11 @@ def check(hub: Hub, model: Model, settings: Settings) -> list[Check]:
     version = model.version
 
     def duties() -> str:
-        registrant = read_registrant(version, settings)
+        makers = read_makers(version, settings)
         require_other(
-            read_person(hub.caller, settings.service_roles), registrant, "approves the version"
+            read_person(hub.caller, settings.service_roles), makers, "approves the version"
         )
-        return f"registered or trained by {registrant.told}"
+        return makers.told
 
     def runnable() -> str:
         if not version.complete:

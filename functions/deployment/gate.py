@@ -71,14 +71,15 @@ CHECKS: Mapping[Kind, tuple[str, ...]] = {
 this environment before; it must not fail for a finding that came to light since."""
 
 
-def read_registrant(version: Version, settings: Settings) -> Person:
-    """Who registered or trained a version: a person, or a project's own build.
+def read_makers(version: Version, settings: Settings) -> Person:
+    """Who registered or trained a version, and who approved it in dev, as one.
 
-    A build runs what was reviewed and merged, started by nobody: it is its own registrant, and
+    An approval in dev can bring another specification with it, so it is part of the making. A
+    build runs what was reviewed and merged, started by nobody: it is its own registrant, and
     approves nothing.
 
     Raises:
-        Refusal: It is not known.
+        Refusal: It is not known who registered it.
     """
     registrant = read_person(version.registered_by, settings.service_roles)
     if not registrant.names:
@@ -89,15 +90,17 @@ def read_registrant(version: Version, settings: Settings) -> Person:
             f"({registrant.told or 'RegisteredBy and StartedBy are missing'}): a role that "
             "registers for people needs a source identity, or a pipeline that a person started."
         )
-    return registrant
+    approver = read_person(version.approved_in_dev_by, settings.service_roles)
+    told = f"registered: {registrant.told}; approved in dev: {approver.told or 'not recorded'}"
+    return Person(registrant.names | approver.names, told)
 
 
-def require_other(who: Person, registrant: Person, did: str) -> None:
-    """Separation of duties: somebody known, and not the one who registered or trained.
+def require_other(who: Person, makers: Person, did: str) -> None:
+    """Separation of duties: somebody known, and nobody of those who made the version.
 
     Args:
         who: Who approves.
-        registrant: Who registered or trained.
+        makers: As :func:`read_makers` has them.
         did: What the first one did, in words.
 
     Raises:
@@ -108,10 +111,10 @@ def require_other(who: Person, registrant: Person, did: str) -> None:
             f"It is not known who {did} ({who.told or 'nobody is named'}): approve as a "
             "person, with a session name or source identity of your own."
         )
-    if who.is_same(registrant):
+    if who.is_same(makers):
         raise Refusal(
-            f"{who.told} {did}, and registered or trained it too ({registrant.told}): "
-            "another person has to approve it."
+            f"{who.told} {did}, and registered, trained or approved it in dev, too "
+            f"({makers.told}): another person has to approve it."
         )
 
 
@@ -229,13 +232,13 @@ class Checks:
         return passed
 
     def _duties(self, question: Question, passed: Passed) -> Passed:
-        registrant = read_registrant(question.version, self._settings)
+        makers = read_makers(question.version, self._settings)
         approver = self._person(question.attempt.version_approved_by)
-        require_other(approver, registrant, "approved the version")
+        require_other(approver, makers, "approved the version")
         changer = self._person(question.version.changed_by)
         if changer.names:
             # A second approval may have come too soon after the first to be told apart from it.
-            require_other(changer, registrant, "changed the version's approval")
+            require_other(changer, makers, "changed the version's approval")
         return passed
 
     def _person(self, told: str) -> Person:
@@ -257,7 +260,7 @@ class Checks:
         did = f"approved the deployment to {attempt.environment}"
         require_other(
             Person(who.names, approval.by),
-            read_registrant(question.version, self._settings),
+            read_makers(question.version, self._settings),
             did,
         )
         for told in {attempt.version_approved_by, question.version.changed_by}:

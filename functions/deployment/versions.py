@@ -10,7 +10,7 @@ from typing import Any, cast
 from botocore.exceptions import ClientError
 
 from ..promotion.identity import describe_user
-from ..promotion.registry import REGISTERED_KEY, STARTED_KEY, missing
+from ..promotion.registry import APPROVED_KEY, REGISTERED_KEY, STARTED_KEY, missing
 from .history import ApprovedVersion, stamp
 from .machine import Approval
 
@@ -60,6 +60,11 @@ class Version:
         """Who registered it in dev, and who started the pipeline that did."""
         told = [self.metadata.get(REGISTERED_KEY, ""), self.metadata.get(STARTED_KEY, "")]
         return " ".join(text for text in told if text)
+
+    @property
+    def approved_in_dev_by(self) -> str:
+        """Who approved it in dev; empty for versions that were promoted before that was kept."""
+        return self.metadata.get(APPROVED_KEY, "")
 
     @property
     def containers(self) -> list[Mapping[str, Any]]:

@@ -31,7 +31,9 @@ REGISTERED_KEY = "RegisteredBy"
 """Who registered the source version, by :func:`.identity.describe_user`."""
 STARTED_KEY = "StartedBy"
 """Who started what did, by :meth:`.origin.Origin.started_by`; absent where that is not known."""
-_OURS = (REGISTERED_KEY, STARTED_KEY, SPECIFICATION_KEY)
+APPROVED_KEY = "SourceApprovedBy"
+"""Who changed the source version last: an approval may bring another specification with it."""
+_OURS = (REGISTERED_KEY, STARTED_KEY, APPROVED_KEY, SPECIFICATION_KEY)
 GROUP_PLACEHOLDER, PROJECT_PLACEHOLDER = "${Group}", "${Project}"
 
 _GROUP_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
@@ -117,8 +119,8 @@ def central_metadata(
 ) -> dict[str, str]:
     """Where a version comes from, as the central version's customer metadata records it.
 
-    The source's own customer metadata follow, as far as AWS's limits leave room; who registered it
-    and who started its pipeline is what AWS says, never what they say.
+    The source's own customer metadata follow, as far as AWS's limits leave room; who registered and
+    approved it and who started its pipeline is what AWS says, never what they say.
 
     Args:
         description: The source version.
@@ -138,6 +140,7 @@ def central_metadata(
         "DataVersion": own.get("DataVersion"),
         REGISTERED_KEY: describe_user(description.get("CreatedBy")),
         STARTED_KEY: _whole(starter),
+        APPROVED_KEY: describe_user(description.get("LastModifiedBy")),
         SPECIFICATION_KEY: digest,
     }
     kept: dict[str, str] = {}

@@ -234,8 +234,9 @@ def action_names(call: Call) -> tuple[str, ...]:
         verb = "View" if call.operation.startswith("Describe") else "Modify"
         if "Action" not in call.operation and "Tag" not in call.operation:
             return (f"{verb}Budget",)
-    if call.service == "sts" and call.operation == "AssumeRole" and call.params.get("Tags"):
-        return ("AssumeRole", "TagSession")
+    if call.service == "sts" and call.operation == "AssumeRole":
+        given = (("Tags", "TagSession"), ("SourceIdentity", "SetSourceIdentity"))
+        return ("AssumeRole", *(name for key, name in given if call.params.get(key)))
     names = _ACTIONS.get((call.service, call.operation), (call.operation,))
     if call.service == "s3" and call.params.get("VersionId"):
         names = tuple(

@@ -7,6 +7,7 @@ hands over, and the use of keys that a service makes on the caller's behalf (S3 
 from __future__ import annotations
 
 import collections
+import dataclasses
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -107,6 +108,11 @@ class Authorizer:
         account = principal.caller.account
         if (call.service, call.operation) in _OPEN:
             return account
+        if call.operation == "AssumeRole" and principal.caller.source_identity:
+            # It goes on with its bearer, who needs the right to that as if it were asked for.
+            call = dataclasses.replace(
+                call, params={"SourceIdentity": principal.caller.source_identity, **call.params}
+            )
         try:
             direct = accesses(call, account, self._reference)
         except UnmappedError as error:

@@ -84,6 +84,7 @@ _FROM_INPUT: dict[str, tuple[str, ...]] = {
     "secretsmanager:Name": ("Name",),
     "sts:ExternalId": ("ExternalId",),
     "sts:RoleSessionName": ("RoleSessionName",),
+    "sts:SourceIdentity": ("SourceIdentity",),
 }
 # SageMaker still gives the keys that these have replaced.
 _REPLACED = {

@@ -26,6 +26,9 @@ def _assume(ctx: Context, params: Params) -> Params:
     role = find_role(arn.account, name) if arn else None
     if arn is None or role is None:
         raise ApiError("AccessDenied", f"There is no role {params['RoleArn']}.", 403)
+    identity = ctx.caller.source_identity
+    if identity and params.get("SourceIdentity", identity) != identity:
+        raise ApiError("AccessDenied", "A session's source identity cannot be changed.", 403)
     seconds = int(params.get("DurationSeconds", 3600))
     longest = int(role.max_session_duration or 3600)
     if seconds > longest:
@@ -42,7 +45,7 @@ def _assume(ctx: Context, params: Params) -> Params:
         tags={tag["Key"]: tag["Value"] for tag in params.get("Tags", [])},
         # Whoever changes roles stays where it is.
         network=_host(ctx).credentials.network(ctx.caller.access_key or ""),
-        source_identity=ctx.caller.source_identity,
+        source_identity=ctx.caller.source_identity or params.get("SourceIdentity"),
     )
     return {
         "Credentials": _credentials(session),

@@ -379,7 +379,7 @@ def test_an_approval_tells_its_evidence_and_what_is_next(desk: Desk) -> None:
     )
     assert "card: passed: acme-governance-" in told
     assert "scan: passed: " in told
-    assert "separation of duties: passed: registered or trained by Arn=" in told
+    assert "separation of duties: passed: registered: Arn=" in told
     project = version.partition(":")[0]
     assert (
         f"Next, the pipeline acme-governance-{project} deploys it: preprod, then prod after a "
@@ -403,7 +403,9 @@ def test_what_the_desk_lets_pass_passes_the_functions_gate(desk: Desk) -> None:
 
 def test_who_registered_a_version_is_told_before_and_nothing_is_changed(desk: Desk) -> None:
     version = desk.version()
-    with pytest.raises(ModelsError, match=r"registered or trained it too.*another person"):
+    with pytest.raises(
+        ModelsError, match=r"registered, trained or approved it in dev, too.*another person"
+    ):
         desk.run("approve", version, "--reason", "mine", by="ada")
     assert desk.described(version)["ModelApprovalStatus"] == "PendingManualApproval"
 

@@ -120,7 +120,7 @@ def test_prod_needs_a_manual_approval_in_this_run(hub: DeployingHub, function: D
     ("who", "words"),
     [
         ("alex", "approved the version too"),
-        ("ada", "registered or trained it too"),
+        ("ada", "registered, trained or approved it in dev, too"),
         ("botocore-session-1700000000", "not known who"),
     ],
 )
@@ -132,6 +132,38 @@ def test_prod_is_approved_by_somebody_else(
     hub.finish(function, arn, "preprod", hub.begin(function, arn, "preprod")["sequence"], "Live")
     hub.pipelines.approve(hub.execution(arn), hub.person(who))
     refused(hub.begin(function, arn, "prod"), words)
+
+
+def test_who_approved_it_in_dev_approves_nothing_after(
+    hub: DeployingHub, function: Deployments
+) -> None:
+    """An approval can change what a version runs."""
+    project = hub.project()
+    made = hub.session("acme-dev-data-scientist", "ada").create_model_package(
+        **hub.version(project), ModelApprovalStatus="PendingManualApproval"
+    )["ModelPackageArn"]
+    specification = hub.version(project)["InferenceSpecification"]
+    specification["Containers"][0]["Environment"] = {"CHANGED": "true"}
+    hub.session("acme-dev-data-scientist", "lea").update_model_package(
+        ModelPackageArn=made,
+        ModelApprovalStatus="Approved",
+        InferenceSpecification=specification,
+    )
+    arn = hub.arrived(made)
+    told = hub.platform.hub.describe_model_package(ModelPackageName=arn)
+    (container,) = told["InferenceSpecification"]["Containers"]
+    assert container["Environment"] == {"CHANGED": "true"}
+    assert told["CustomerMetadataProperties"]["SourceApprovedBy"].endswith("/lea")
+    hub.decide(function, arn, by="lea")
+    refused(hub.begin(function, arn, "preprod"), "approved it in dev, too")
+    hub.decide(function, arn, "Rejected")
+    hub.decide(function, arn, by="alex")
+    run = hub.runs_of(arn)[-1]["id"]
+    answer = hub.begin(function, arn, "preprod", run)
+    assert answer["proceed"]
+    hub.finish(function, arn, "preprod", answer["sequence"], "Live")
+    hub.pipelines.approve(run, hub.person("lea"))
+    refused(hub.begin(function, arn, "prod", run), "approved it in dev, too")
 
 
 def test_what_dev_does_to_a_version_after_its_promotion_changes_nothing_in_the_hub(

@@ -457,7 +457,7 @@ def test_an_approval_is_dispatched_once_and_its_job_makes_it_live(way: Way, tmp_
     [
         ("", "has no approval of the environment prod"),
         ("alex-at-github", "approved the version too: another person has to"),
-        ("ada-at-github", "registered or trained it too"),
+        ("ada-at-github", "registered, trained or approved it in dev, too"),
     ],
 )
 def test_prod_waits_for_another_person_by_whatever_name(

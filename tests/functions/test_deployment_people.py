@@ -67,16 +67,20 @@ def test_the_central_version_records_who_registered_and_who_started() -> None:
     description = {
         "CreatedBy": user(Arn=session("acme-dev-pipeline-execution", "run"), SourceIdentity="ada"),
         "MetadataProperties": {"GeneratedBy": EXECUTION},
+        "LastModifiedBy": {"UserProfileName": "lea", **user(Arn=session("studio", "SageMaker"))},
         # What a version says of itself does not count.
-        "CustomerMetadataProperties": {"RegisteredBy": "grace", "StartedBy": "grace"},
+        "CustomerMetadataProperties": dict.fromkeys(
+            ("RegisteredBy", "StartedBy", "SourceApprovedBy"), "grace"
+        ),
     }
     assert execution_of(description, SOURCE) == EXECUTION
     starter = {"UserProfileName": "bob", **user(Arn=session("studio", "SageMaker"))}
     told = central_metadata(description, SOURCE, describe_user(starter))
     assert read_person(told["RegisteredBy"], ["*-execution"]).names == {"ada"}
     assert read_person(told["StartedBy"]).names == {"bob"}
-    unknown = central_metadata({**description, "CreatedBy": {}}, SOURCE)
-    assert not {"RegisteredBy", "StartedBy"} & set(unknown)
+    assert read_person(told["SourceApprovedBy"]).names == {"lea"}
+    unknown = central_metadata({**description, "CreatedBy": {}, "LastModifiedBy": {}}, SOURCE)
+    assert not {"RegisteredBy", "StartedBy", "SourceApprovedBy"} & set(unknown)
 
 
 def test_an_execution_of_another_account_is_not_asked_for() -> None:

@@ -86,14 +86,17 @@ def sign_in_role(cloud: Cloud, domain: str) -> None:
     )
 
 
-def person(cloud: Cloud, name: str, **tags: str) -> boto3.Session:
-    """Somebody of the hub, with what a company's directory says of them."""
+def person(cloud: Cloud, name: str, role: str = "", **tags: str) -> boto3.Session:
+    """Somebody of the hub, with what a company's directory says of them, and who may assume a role.
+
+    That is by default the one that opens Studio.
+    """
     hub = cloud.client("iam", HUB)
     hub.create_user(
         UserName=name,
         Tags=[{"Key": tag.replace("_", "-"), "Value": value} for tag, value in tags.items()],
     )
-    role = Names.at(PLACE).role_arn(SIGN_IN)
+    role = role or Names.at(PLACE).role_arn(SIGN_IN)
     may = {"Action": ["sts:AssumeRole", "sts:TagSession"], "Resource": role}
     hub.put_user_policy(UserName=name, PolicyName="sign-in", PolicyDocument=document(may))
     key = hub.create_access_key(UserName=name)["AccessKey"]
@@ -179,6 +182,51 @@ def test_policies_and_records_know_whose_app_it_is(cloud: Cloud) -> None:
     ben = cloud.client("sagemaker", session=studio(cloud, "ben"))
     with pytest.raises(Exception, match="not authorized to perform: sagemaker:CreateModelPackage"):
         ben.create_model_package(ModelPackageGroupName="houses")
+
+
+def test_whose_app_it_is_stays_known_in_the_roles_that_it_assumes(cloud: Cloud) -> None:
+    trust = {"Principal": {"AWS": DEV}, "Action": ["sts:AssumeRole", "sts:SetSourceIdentity"]}
+    kept, without = cloud.role("kept", OWN, trust=trust), cloud.role("without", OWN)
+    cloud.client("iam").put_role_policy(
+        RoleName="studio",
+        PolicyName="assume",
+        PolicyDocument=document({"Action": "sts:*", "Resource": [kept, without]}),
+    )
+    ana = studio(cloud, "ana")
+    session = cloud.assume(kept, by=ana)
+    cloud.client("sagemaker", session=session).create_model_package(ModelPackageGroupName="houses")
+    with pytest.raises(Exception, match="not authorized to perform: sts:SetSourceIdentity"):
+        cloud.assume(without, by=ana)
+    with pytest.raises(Exception, match="source identity cannot be changed"):
+        cloud.assume(kept, by=ana, SourceIdentity="ben")
+
+
+def test_a_person_comes_to_a_personas_role_as_themselves(cloud: Cloud) -> None:
+    names = Names.at(PLACE)
+    trust = baseline_policies.persona_trust(PLACE, "ml-engineer", ())
+    role = cloud.client("iam").create_role(
+        RoleName=names.role("ml-engineer"),
+        AssumeRolePolicyDocument=iam.render(trust),
+    )["Role"]["Arn"]
+    mia = person(cloud, "mia", role=role, persona="ml-engineer")
+    for name, allowed in (("mia", True), ("sam", False), ("mia2", False)):
+        if allowed:
+            session = cloud.assume(role, by=mia, name=name)
+            arn = cloud.client("sts", session=session).get_caller_identity()["Arn"]
+            assert arn.endswith(f"/acme-dev-ml-engineer/{name}")
+        else:
+            with pytest.raises(Exception, match=r"sts:AssumeRole.* with an explicit deny"):
+                cloud.assume(role, by=mia, name=name)
+    # A company's sign-in gives a session its name, under which one goes on.
+    may = {"Action": "sts:*", "Resource": role}
+    desk = cloud.role("desk", may, account=HUB, Tags=[{"Key": "persona", "Value": "ml-engineer"}])
+    login = cloud.assume(desk, name="noa@corp.example")
+    assert cloud.assume(role, by=login, name="noa@corp.example")
+    with pytest.raises(Exception, match=r"sts:AssumeRole.* with an explicit deny"):
+        cloud.assume(role, by=login, name="corp.example")
+    # Nor does anybody take another name as source identity.
+    with pytest.raises(Exception, match="not authorized to perform: sts:SetSourceIdentity"):
+        cloud.assume(role, by=login, name="noa@corp.example", SourceIdentity="sam")
 
 
 def test_a_profile_that_is_not_there_is_refused_with_those_that_are(cloud: Cloud) -> None:

@@ -7,10 +7,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from components import baseline_policies as policies
 from components import iam
 from components.naming import Names
+from components.settings import Personas
+from functions.promotion.identity import read_person
 from localcloud.authorization import Decision, Evaluator, Policies, Request
 from tests.unit.conftest import ACCOUNTS, REGION, place
 
@@ -406,6 +411,14 @@ def assume(
     /,
     **tags: str,
 ) -> Decision:
+    """Whether a user or session may assume a role, by default under its own name."""
+    own = principal.rpartition("/")[2]
+    known = {"sts:RoleSessionName": own} if action == "sts:AssumeRole" else {}
+    known |= (
+        {"aws:username": own, "aws:userid": "AIDAEXAMPLE"}
+        if ":user/" in principal
+        else {"aws:userid": f"AROAEXAMPLE:{own}"}
+    )
     return evaluator.evaluate(
         Request(
             principal,
@@ -413,8 +426,11 @@ def assume(
             NAMES.role_arn("ml-engineer"),
             DEV,
             {
-                key if ":" in key else f"aws:PrincipalTag/{key}": value
-                for key, value in tags.items()
+                **known,
+                **{
+                    key if ":" in key else f"aws:PrincipalTag/{key}": value
+                    for key, value in tags.items()
+                },
             },
         ),
         Policies({"own": EVERYTHING}, resource=iam.document(trust)),
@@ -429,6 +445,105 @@ def test_a_persona_is_assumed_from_the_hub_by_its_tag(evaluator: Evaluator) -> N
     assert not assume(evaluator, trust, person).allowed
     outsider = f"arn:aws:iam::{OUTSIDE}:user/someone"
     assert not assume(evaluator, trust, outsider, persona="ml-engineer").allowed
+
+
+USER = f"arn:aws:iam::{HUB}:user/people/{{}}"
+SIGNED_IN = f"arn:aws:sts::{HUB}:assumed-role/AWSReservedSSO_ml_1/{{}}"
+
+
+@pytest.mark.parametrize(
+    ("who", "profile", "names"),
+    [
+        (USER.format("ada"), "", {"ada"}),
+        (USER.format("a.byron"), "ada", {"ada"}),
+        (SIGNED_IN.format("ada@corp.example"), "", {"ada@corp.example"}),
+        (SIGNED_IN.format("ada@corp.example"), "ada", {"ada", "ada@corp.example"}),
+        (SIGNED_IN.format("a.byron@corp.example"), "ada", {"ada"}),
+        (f"arn:aws:iam::{HUB}:root", "", set[str]()),
+    ],
+)
+def test_people_come_under_their_own_name_alone(
+    who: str, profile: str, names: set[str], evaluator: Evaluator
+) -> None:
+    trust = policies.persona_trust(place("dev"), "ml-engineer", ())
+    tags = {"persona": "ml-engineer"} | ({"studio-user": profile} if profile else {})
+    for name in (
+        "ada", "a.byron", "ada@corp.example", "ada@other.example", "a.byron@corp.example",
+        "corp.example", "adam", "da", "AROAEXAMPLE", "bob", HUB,
+    ):  # fmt: skip
+        decision = assume(evaluator, trust, who, **tags, **{"sts:RoleSessionName": name})
+        assert decision.allowed is (name in names), (name, decision.reason)
+
+
+@settings(max_examples=25)
+@given(
+    who=st.sampled_from([USER, SIGNED_IN]),
+    login=st.from_regex(r"[a-z0-9.@_-]{2,12}", fullmatch=True),
+    profile=st.one_of(st.none(), st.from_regex(r"[a-z0-9](-?[a-z0-9]){0,8}", fullmatch=True)),
+    names=st.tuples(*[st.from_regex(r"[\w+=,.@-]{2,12}", fullmatch=True)] * 2),
+    suffix=st.sampled_from(["", "@corp.example", "@other.example"]),
+)
+def test_all_names_that_somebody_may_take_are_known_as_one_person(
+    who: str,
+    login: str,
+    profile: str | None,
+    names: tuple[str, str],
+    suffix: str,
+    evaluator: Evaluator,
+) -> None:
+    """What the trust allows and what separation of duties compares agree."""
+    trust = policies.persona_trust(place("dev"), "ml-engineer", ())
+    tags = {"persona": "ml-engineer"} | ({"studio-user": profile} if profile else {})
+    taken = [
+        read_person(SIGNED_IN.format(name))
+        for name in {*names, login, *([profile, f"{profile}{suffix}"] if profile else [])}
+        if assume(
+            evaluator, trust, who.format(login), **tags, **{"sts:RoleSessionName": name}
+        ).allowed
+    ]
+    known = [person for person in taken if person.names]
+    for one in known:
+        for other in known:
+            assert one.is_same(other)
+        if profile:
+            assert one.is_same(read_person(f"UserProfileName={profile}"))
+
+
+def test_a_source_identity_goes_on_and_nobody_gives_themselves_one(evaluator: Evaluator) -> None:
+    person = SIGNED_IN.format("ada")
+    for trust in (
+        policies.persona_trust(place("dev"), "ml-engineer", ()),
+        policies.persona_trust(place("dev"), "ml-engineer", [f"arn:aws:iam::{HUB}:role/*"]),
+    ):
+        for own, allowed in (({}, False), ({"aws:SourceIdentity": "ada"}, True)):
+            decision = assume(
+                evaluator,
+                trust,
+                person,
+                "sts:SetSourceIdentity",
+                persona="ml-engineer",
+                **{
+                    "sts:SourceIdentity": "ada",
+                    "aws:PrincipalArn": f"arn:aws:iam::{HUB}:role/AWSReservedSSO_ml_1",
+                    **own,
+                },
+            )
+            assert decision.allowed is allowed
+
+
+@given(
+    patterns=st.lists(
+        st.tuples(st.sampled_from([HUB, DEV, OUTSIDE]), st.integers(1, 400)), max_size=12
+    )
+)
+def test_a_trust_that_settings_accept_fits_iams_quota(patterns: list[tuple[str, int]]) -> None:
+    arns = [f"arn:aws:iam::{account}:role/{'x' * length}" for account, length in patterns]
+    try:
+        Personas.model_validate({"governance_officer": arns})
+    except ValidationError:
+        return
+    trust = policies.persona_trust(place("preprod"), "governance-officer", arns)
+    assert len(iam.render(trust)) <= 2048  # Source: IAM quotas, role trust policy length
 
 
 def opening(

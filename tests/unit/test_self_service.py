@@ -572,7 +572,8 @@ def test_the_deployers_trust_the_build_and_the_read_only_roles_do_not(environmen
     settings = load_stack(CHECKOUT.root, environment)
     build = Names.at(settings.placement(), "governance").role_arn("vending-build")
     for role, trusted in (("deployer", True), ("preview", False)):
-        (statement,) = bootstrap.deployer_trust(settings, role, "arn:aws:iam::1:user/a")
+        statement, denial = bootstrap.deployer_trust(settings, role, "arn:aws:iam::1:user/a")
+        assert denial.effect == "Deny"
         trusting = statement.conditions["ArnLike"]["aws:PrincipalArn"]
         assert (build in trusting) is trusted
         # Of another account only, and nobody there whose name is not told in full.

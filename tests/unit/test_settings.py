@@ -245,6 +245,11 @@ def test_what_does_not_fit_together_comes_with_what_is_wrong_alone() -> None:
         ({"budget": {"monthly_usd": {"ml": 0}}}, "mlops:budget.monthly_usd.ml", "greater"),
         ({"budget": {"monthly_usd": {"ml:a": 1}}}, "mlops:budget.monthly_usd.ml:a", "64"),
         ({"personas": {"ml_engineer": ["*"]}}, "mlops:personas.ml_engineer", "one account"),
+        (
+            {"personas": {"ml_engineer": [f"arn:aws:iam::{'1' * 12}:role/{'x' * 90}"] * 5}},
+            "mlops:personas.ml_engineer",
+            "use fewer ones",
+        ),
         ({"projects": {"clone_url": "https://x/"}}, "mlops:projects.clone_url", "{repository}"),
         ({"projects": {"variables": {"a": "b"}}}, "mlops:projects.variables", "capitals"),
         ({"self_service": {"shares": ["dev"]}}, "mlops:selfService.shares", "ou-"),
