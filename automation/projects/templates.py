@@ -26,6 +26,7 @@ from pydantic import (
 )
 
 from components.projects.features import IDENTIFIER, TIME, definitions
+from components.settings import read_yaml
 
 SEED_CODE = Path(__file__).resolve().parents[2] / "seed_code"
 BASE = "_base"
@@ -168,7 +169,7 @@ def load(root: Path | None = None) -> dict[str, Template]:
 
 
 def _entries(root: Path) -> dict[str, Any]:
-    return yaml.safe_load((root / REGISTRY).read_text("utf-8")) or {}
+    return read_yaml(root / REGISTRY) or {}
 
 
 def _extended(template: Template, entries: Mapping[str, Any]) -> Template:
@@ -258,7 +259,7 @@ def shared(folder: Path) -> dict[str, Path]:
     if not file.is_file():
         return {}
     try:
-        told = TypeAdapter(dict[str, str]).validate_python(yaml.safe_load(file.read_text("utf-8")))
+        told = TypeAdapter(dict[str, str]).validate_python(read_yaml(file))
     except (ValidationError, yaml.YAMLError) as error:
         raise TemplateError(
             f"{folder.name}/{SHARED}: expected paths in deploy with those in build: {error}"

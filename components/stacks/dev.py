@@ -11,8 +11,8 @@ from components.data_access import DataAccess
 from components.network import Network
 from components.personas import job_role
 from components.promotion import ApprovalForwarder
-from components.registry import ModelRegistry
 from components.settings import AuthMode, PlatformSettings
+from components.stacks.models import make_registry, registry_outputs
 from components.stacks.self_service import Templates, launch_role, project_templates
 from components.studio import StudioDomain
 
@@ -22,10 +22,10 @@ def dev(
     templates: Templates,
     baseline: AccountBaseline,
     network: Network,
-    registry: ModelRegistry,
     opts: pulumi.ResourceOptions,
 ) -> dict[str, Any]:
     """Make what dev has beyond the others; gives its outputs."""
+    registry = make_registry(settings, baseline, network, {}, opts)
     if settings.self_service.from_s3:
         project_templates(settings, templates, baseline, opts)
     elif settings.self_service.enabled and settings.account_id != settings.accounts["governance"]:
@@ -93,6 +93,7 @@ def dev(
         opts,
     )
     return {
+        **registry_outputs(registry),
         "studio_url": studio.url,
         "studio_domain_id": studio.domain_id,
         "studio_sign_in": "IAM Identity Center"

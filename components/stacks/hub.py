@@ -14,10 +14,11 @@ from components.functions import FunctionNetwork
 from components.network import Network
 from components.promotion import PromotionQueue
 from components.providers import providers_by_account
-from components.registry import EnvironmentAccess, ModelRegistry
+from components.registry import EnvironmentAccess
 from components.repositories import RepositoryArchive
 from components.retraining import RetrainingControl
 from components.settings import PlatformSettings
+from components.stacks.models import make_registry, registry_outputs
 from components.stacks.self_service import Templates, catalog
 
 
@@ -40,12 +41,12 @@ def hub(
     templates: Templates,
     baseline: AccountBaseline,
     network: Network,
-    registry: ModelRegistry,
-    environments: list[str],
     provider: aws.Provider,
 ) -> dict[str, Any]:
     """Make what the hub has beyond the others; gives its outputs."""
     opts = pulumi.ResourceOptions(providers=[provider])
+    access = environments_access(settings)
+    registry = make_registry(settings, baseline, network, access, opts)
     functions: FunctionNetwork = {
         "subnet_ids": network.private_subnet_ids,
         "security_group_ids": network.workload_security_group_ids,
@@ -81,7 +82,7 @@ def hub(
             "network": functions,
             "models_bucket": registry.models_bucket,
             "models_key_arn": registry.models_key_arn,
-            "environments": environments,
+            "environments": list(access),
             "sharing": settings.registry.sharing,
             "tags": settings.tags.all(settings.environment),
             "owner": settings.tags.owner,
@@ -110,4 +111,4 @@ def hub(
         providers_by_account(settings, provider),
         opts,
     )
-    return {"audit_bucket": trail.bucket, **outputs}
+    return {**registry_outputs(registry), "audit_bucket": trail.bucket, **outputs}

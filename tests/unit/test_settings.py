@@ -13,6 +13,7 @@ from typing import Any
 import pulumi
 import pytest
 import yaml
+from botocore import loaders, regions
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -320,6 +321,16 @@ def test_a_profile_that_is_not_there_is_nothing_to_the_settings(
     monkeypatch.setenv("AWS_PROFILE", "of-somebody-else")
     settings._regions.cache_clear()
     assert settings.parse("dev", values()).region == "eu-west-1"
+
+
+def test_the_regions_are_those_that_botocore_has_for_sagemaker() -> None:
+    resolver: Any = regions.EndpointResolver(loaders.create_loader().load_data("endpoints"))
+    known = [
+        region
+        for partition in ("aws", "aws-us-gov")
+        for region in resolver.get_available_endpoints("api.sagemaker", partition)
+    ]
+    assert list(settings._regions()) == known
 
 
 def test_prod_must_be_protected() -> None:
