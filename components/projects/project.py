@@ -447,7 +447,14 @@ class BuildSide(_Side):
         super().__init__("ProjectBuild", args, "dev", opts)
         names, keys = self.names, self.contract["key_arns"]
         self.group([])
-        sagemaker = [iam.service_trust("sagemaker.amazonaws.com", account_id=names.account_id)]
+        sagemaker = [
+            iam.service_trust(
+                "sagemaker.amazonaws.com",
+                account_id=names.account_id,
+                # Who starts the pipeline from Studio has a source identity, which goes on.
+                actions=["sts:AssumeRole", "sts:SetSourceIdentity"],
+            )
+        ]
         guards: Guards = {
             "subnets": self.contract["subnet_ids"],
             "security_groups": self.contract["security_group_ids"],

@@ -17,7 +17,7 @@ from urllib.parse import unquote
 
 from localcloud.authorization import Decision, Evaluator, Policies, PolicyError, Request
 from localcloud.emulator import conditions, world
-from localcloud.emulator.actions import Access, Reference, UnmappedError, accesses
+from localcloud.emulator.actions import Access, Reference, UnmappedError, accesses, owner_of
 from localcloud.emulator.conditions import Circumstances
 from localcloud.emulator.extension import ApiError, Caller, Params
 from localcloud.emulator.identity import Principal
@@ -128,6 +128,8 @@ class Authorizer:
                     f"Cross-account pass role is not allowed: {access.resource}",
                 )
             self._check(call, access, principal, around, None, {"iam:PassedToService": service})
+            if service == "sagemaker.amazonaws.com":
+                self.keep_source_identity(principal.caller, access.resource, service)
         return direct[0].owner if direct else account
 
     def _check(
@@ -215,6 +217,38 @@ class Authorizer:
             strict=False,
         )
 
+    def keep_source_identity(self, caller: Caller, role_arn: str, service: str) -> None:
+        """Checks that a role that a service takes for a caller may have the caller's name.
+
+        Source: SageMaker developer guide, "Turn on sourceIdentity in CloudTrail logs": without the
+        right in the role's trust policy the call that creates a job fails.
+
+        Args:
+            caller: Who calls.
+            role_arn: The role.
+            service: The service's principal.
+
+        Raises:
+            ApiError: The caller has a source identity, and the role's trust does not let it be set.
+        """
+        if not caller.source_identity:
+            return
+        owner = owner_of(role_arn, caller.account)
+        decision = self.delivery(
+            "sts:SetSourceIdentity",
+            role_arn,
+            owner,
+            service,
+            {"aws:SecureTransport": "true", "aws:SourceAccount": caller.account},
+        )
+        if not decision.allowed:
+            raise ApiError(
+                "ValidationException",
+                f"{service} may not perform sts:SetSourceIdentity on {role_arn}"
+                f" {decision.reason}: its trust policy must let it, as {caller.arn} has a source"
+                " identity.",
+            )
+
     def delivery(
         self,
         action: str,
@@ -233,7 +267,7 @@ class Authorizer:
                 (``events.amazonaws.com``) or an account's root ARN, which have no policies here.
             context: Condition keys of the delivery.
         """
-        trust = action == "sts:AssumeRole"
+        trust = action.startswith("sts:")
         policy = world.trust_policy(resource) if trust else self._policy_of(resource)
         policies, arn, whole = Policies(resource=policy), principal, dict(context)
         if isinstance(principal, Principal):

@@ -23,7 +23,7 @@ from typing import Any
 
 from localcloud.emulator import world
 from localcloud.emulator.authorizer import Authorizer
-from localcloud.emulator.extension import ApiError
+from localcloud.emulator.extension import ApiError, Caller
 from localcloud.emulator.identity import (
     Credentials,
     Network,
@@ -126,15 +126,21 @@ class Compute:
             "aws:SourceAccount": task.account,
             "aws:SourceOrgID": self._organization_id,
         }
-        decision = self._authorizer.delivery(
-            "sts:AssumeRole", task.role_arn, owner, task.service, context
-        )
-        if not decision.allowed:
-            raise ComputeError(
-                f"{task.service} may not assume {task.role_arn} {decision.reason}. The role's trust"
-                f" policy must let it, for {task.source_arn}."
+        named = ("sts:SetSourceIdentity",) if task.source_identity else ()
+        for action in ("sts:AssumeRole", *named):
+            decision = self._authorizer.delivery(
+                action, task.role_arn, owner, task.service, context
             )
+            if not decision.allowed:
+                raise ComputeError(
+                    f"{task.service} may not assume {task.role_arn} {decision.reason}. The role's"
+                    f" trust policy must let it ({action}), for {task.source_arn}."
+                )
         return role_principal(owner, name, None)
+
+    def keep_source_identity(self, caller: Caller, role_arn: str, service: str) -> None:
+        """As :meth:`.authorizer.Authorizer.keep_source_identity`."""
+        self._authorizer.keep_source_identity(caller, role_arn, service)
 
     def environment(self, task: Task) -> dict[str, str]:
         """The environment variables of a task's process, credentials included.

@@ -26,7 +26,8 @@ from tests.localcloud.emulators import (
     trusting,
 )
 
-SAGEMAKER = trusting("sagemaker")
+NAMED = ["sts:AssumeRole", "sts:SetSourceIdentity"]
+SAGEMAKER = {**trusting("sagemaker"), "Action": NAMED}
 OWN = {
     "Action": "sagemaker:CreateModelPackage",
     "Resource": "*",
@@ -46,7 +47,9 @@ RUNTIME = "sagemaker-featurestore-runtime"
 
 def persona(cloud: Cloud, name: str, vpc: str, subnet: str) -> str:
     """The role of a persona with the policies that Studio's has; the account may assume it too."""
-    role = cloud.role(name, trust={"Principal": {**SAGEMAKER["Principal"], "AWS": DEV}})
+    role = cloud.role(
+        name, trust={**SAGEMAKER, "Principal": {**SAGEMAKER["Principal"], "AWS": DEV}}
+    )
     held_to = personas.guard_statements(
         {
             "subnets": [subnet],
@@ -185,7 +188,7 @@ def test_policies_and_records_know_whose_app_it_is(cloud: Cloud) -> None:
 
 
 def test_whose_app_it_is_stays_known_in_the_roles_that_it_assumes(cloud: Cloud) -> None:
-    trust = {"Principal": {"AWS": DEV}, "Action": ["sts:AssumeRole", "sts:SetSourceIdentity"]}
+    trust = {"Principal": {"AWS": DEV}, "Action": NAMED}
     kept, without = cloud.role("kept", OWN, trust=trust), cloud.role("without", OWN)
     cloud.client("iam").put_role_policy(
         RoleName="studio",
@@ -199,6 +202,33 @@ def test_whose_app_it_is_stays_known_in_the_roles_that_it_assumes(cloud: Cloud) 
         cloud.assume(without, by=ana)
     with pytest.raises(Exception, match="source identity cannot be changed"):
         cloud.assume(kept, by=ana, SourceIdentity="ben")
+
+
+def test_a_role_that_an_app_hands_on_has_to_take_its_name(cloud: Cloud) -> None:
+    takes = cloud.role("takes-names", trust=SAGEMAKER)
+    takes_none = cloud.role("takes-none", trust=trusting("sagemaker"))
+    start = {"Action": "sagemaker:*Pipeline*", "Resource": "*"}
+    cloud.client("iam").put_role_policy(
+        RoleName="studio",
+        PolicyName="pipelines",
+        PolicyDocument=document(start, {"Action": "iam:PassRole", "Resource": "*"}),
+    )
+    ana = cloud.client("sagemaker", session=studio(cloud, "ana"))
+    fail = {"Name": "End", "Type": "Fail", "Arguments": {"ErrorMessage": "over"}}
+    pipeline = {
+        "PipelineDefinition": json.dumps({"Version": "2020-12-01", "Steps": [fail]}),
+        "ClientRequestToken": "0" * 32,
+    }
+    # The one is refused where the role is handed over, the other where it is taken.
+    with pytest.raises(Exception, match=r"may not perform sts:SetSourceIdentity on .*takes-none"):
+        ana.create_pipeline(PipelineName="own", RoleArn=takes_none, **pipeline)
+    ana.create_pipeline(PipelineName="own", RoleArn=takes, **pipeline)
+    assert ana.start_pipeline_execution(PipelineName="own", ClientRequestToken="1" * 32)
+    cloud.client("sagemaker").create_pipeline(
+        PipelineName="project", RoleArn=takes_none, **pipeline
+    )
+    with pytest.raises(Exception, match=r"may not perform sts:SetSourceIdentity on .*takes-none"):
+        ana.start_pipeline_execution(PipelineName="project", ClientRequestToken="2" * 32)
 
 
 def test_a_person_comes_to_a_personas_role_as_themselves(cloud: Cloud) -> None:

@@ -411,6 +411,15 @@ def test_only_the_hubs_retraining_starts_a_build_by_its_role(
         assert not mine.may("sts:AssumeRole", DEV.role_arn(other), owner=DEV.account_id)
 
 
+@pytest.mark.parametrize("role", ["pipeline", "training"])
+def test_who_starts_the_pipeline_from_studio_may_have_a_source_identity(
+    made: Program, role: str
+) -> None:
+    (statement,) = trust(made, DEV.role(f"{OWN}-{role}"))["Statement"]
+    assert set(statement["Action"]) == {"sts:AssumeRole", "sts:SetSourceIdentity"}
+    assert statement["Principal"] == {"Service": ["sagemaker.amazonaws.com"]}
+
+
 JOB = DEV.arn("sagemaker", "training-job/pipelines-abc-train")
 GOOD: dict[str, str | list[str]] = {
     "sagemaker:VpcSubnets": SUBNETS,
