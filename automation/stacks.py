@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -70,12 +71,19 @@ def _work() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="mlops-")
 
 
+_one_work = threading.Lock()
+
+
 def work_folder() -> Path:
     """A new folder for files that the engine reads, which goes with the process.
 
     The Automation API's own folders would stay.
     """
-    return Path(tempfile.mkdtemp(dir=_work().name))
+    # Stacks are brought up side by side, and of two folders the one that the cache does not keep
+    # would be removed with what is in it.
+    with _one_work:
+        work = _work()
+    return Path(tempfile.mkdtemp(dir=work.name))
 
 
 def open_stack(

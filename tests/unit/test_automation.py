@@ -6,6 +6,8 @@ import io
 import json
 import re
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -46,6 +48,22 @@ def test_environments_go_side_by_side_and_the_hub_last() -> None:
     assert stacks.waves(ENVIRONMENTS) == [["dev", "preprod", "prod"], ["governance"]]
     assert stacks.waves(ENVIRONMENTS, reverse=True) == [["governance"], ["dev", "preprod", "prod"]]
     assert stacks.waves(["governance", "dev"]) == [["dev"], ["governance"]]
+
+
+def test_stacks_side_by_side_keep_their_folders(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process's folder is made by whichever comes first, and goes when nothing refers to it."""
+    stacks._work.cache_clear()
+    made = stacks.tempfile.TemporaryDirectory
+
+    def slowly(prefix: str) -> Any:
+        time.sleep(0.05)
+        return made(prefix=prefix)
+
+    monkeypatch.setattr(stacks.tempfile, "TemporaryDirectory", slowly)
+    with ThreadPoolExecutor(4) as pool:
+        folders = list(pool.map(lambda _: stacks.work_folder(), range(4)))
+    assert len({folder.parent for folder in folders}) == 1
+    assert all(folder.is_dir() for folder in folders)
 
 
 def test_siblings_of_a_wave_are_at_work_at_the_same_time() -> None:
