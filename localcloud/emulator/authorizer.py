@@ -23,6 +23,9 @@ from localcloud.emulator.extension import ApiError, Caller, Params
 from localcloud.emulator.identity import Principal
 from localcloud.emulator.protocol import Call
 
+SAGEMAKER = "sagemaker.amazonaws.com"
+"""The principal that runs jobs, pipelines, endpoints and Studio's apps."""
+
 _DENIALS_KEPT = 200
 _CLOCK_KEYS = ("aws:currenttime", "aws:epochtime", "aws:tokenissuetime")
 # sts:GetCallerIdentity needs no permission; a web identity has no principal to authorize.
@@ -128,8 +131,8 @@ class Authorizer:
                     f"Cross-account pass role is not allowed: {access.resource}",
                 )
             self._check(call, access, principal, around, None, {"iam:PassedToService": service})
-            if service == "sagemaker.amazonaws.com":
-                self.keep_source_identity(principal.caller, access.resource, service)
+            if service == SAGEMAKER:
+                self.keep_source_identity(principal.caller, access.resource)
         return direct[0].owner if direct else account
 
     def _check(
@@ -217,8 +220,8 @@ class Authorizer:
             strict=False,
         )
 
-    def keep_source_identity(self, caller: Caller, role_arn: str, service: str) -> None:
-        """Checks that a role that a service takes for a caller may have the caller's name.
+    def keep_source_identity(self, caller: Caller, role_arn: str) -> None:
+        """Checks that a role that SageMaker takes for a caller may have the caller's name.
 
         Source: SageMaker developer guide, "Turn on sourceIdentity in CloudTrail logs": without the
         right in the role's trust policy the call that creates a job fails.
@@ -226,7 +229,6 @@ class Authorizer:
         Args:
             caller: Who calls.
             role_arn: The role.
-            service: The service's principal.
 
         Raises:
             ApiError: The caller has a source identity, and the role's trust does not let it be set.
@@ -238,13 +240,13 @@ class Authorizer:
             "sts:SetSourceIdentity",
             role_arn,
             owner,
-            service,
+            SAGEMAKER,
             {"aws:SecureTransport": "true", "aws:SourceAccount": caller.account},
         )
         if not decision.allowed:
             raise ApiError(
                 "ValidationException",
-                f"{service} may not perform sts:SetSourceIdentity on {role_arn}"
+                f"{SAGEMAKER} may not perform sts:SetSourceIdentity on {role_arn}"
                 f" {decision.reason}: its trust policy must let it, as {caller.arn} has a source"
                 " identity.",
             )

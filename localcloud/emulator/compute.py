@@ -138,9 +138,9 @@ class Compute:
                 )
         return role_principal(owner, name, None)
 
-    def keep_source_identity(self, caller: Caller, role_arn: str, service: str) -> None:
+    def keep_source_identity(self, caller: Caller, role_arn: str) -> None:
         """As :meth:`.authorizer.Authorizer.keep_source_identity`."""
-        self._authorizer.keep_source_identity(caller, role_arn, service)
+        self._authorizer.keep_source_identity(caller, role_arn)
 
     def environment(self, task: Task) -> dict[str, str]:
         """The environment variables of a task's process, credentials included.

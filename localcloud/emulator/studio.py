@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from localcloud.emulator.authorizer import SAGEMAKER
 from localcloud.emulator.compute import Compute, ComputeError, Task
-
-SERVICE = "sagemaker.amazonaws.com"
 
 
 def session(
@@ -43,7 +42,7 @@ def session(
             task = Task(
                 account=account,
                 region=region,
-                service=SERVICE,
+                service=SAGEMAKER,
                 role_arn=settings["ExecutionRole"],
                 session="SageMaker",
                 source_arn=domain["DomainArn"],

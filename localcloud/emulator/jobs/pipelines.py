@@ -722,8 +722,7 @@ def start(ctx: Context, params: Params) -> Params:
     token = params.get("ClientRequestToken")
     if token in pipeline.tokens:
         return {"PipelineExecutionArn": pipeline.tokens[token]}
-    role = str(pipeline.given["RoleArn"])
-    place.compute.keep_source_identity(ctx.caller, role, "sagemaker.amazonaws.com")
+    place.compute.keep_source_identity(ctx.caller, str(pipeline.given["RoleArn"]))
     execution = Execution(place, pipeline, params, _by(ctx))
     pipeline.executions[execution.id] = execution
     if token:

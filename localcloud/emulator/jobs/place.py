@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
+from localcloud.emulator.authorizer import SAGEMAKER
 from localcloud.emulator.compute import Compute, ComputeError, Task
 from localcloud.emulator.extension import ApiError, Context, Host, Params
 
 SERVICE = "sagemaker"
-PRINCIPAL = "sagemaker.amazonaws.com"
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Place:
         return Task(
             self.account,
             self.region,
-            PRINCIPAL,
+            SAGEMAKER,
             role_arn,
             session,
             arn,
@@ -105,7 +105,7 @@ class Place:
             raise ApiError(
                 "ValidationException",
                 f"Could not assume role {task.role_arn}. Please ensure that the role exists and"
-                f" allows principal '{PRINCIPAL}' to assume the role, and that the subnets exist:"
+                f" allows principal '{SAGEMAKER}' to assume the role, and that the subnets exist:"
                 f" {error}",
             ) from error
 
