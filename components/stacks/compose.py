@@ -75,9 +75,12 @@ async def _begun() -> None:
     """Let the registrations so far reach the engine.
 
     It then starts the provider while this program loads the packages of the services to come,
-    which is most of what it does by itself. A registration waits for others a few times before its
-    request goes out, hence the turns of the event loop.
+    which is most of what it does by itself. All wait for the stack's own registration first, then
+    for one another a few times before a request goes out, hence the turns of the event loop.
     """
+    stack = pulumi.runtime.get_root_resource()
+    if stack is not None:
+        await stack.urn.future()
     for _ in range(20):
         await asyncio.sleep(0)
 

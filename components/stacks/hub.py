@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pulumi
@@ -23,17 +24,30 @@ from components.stacks.self_service import Templates, catalog
 
 
 def environments_access(settings: PlatformSettings) -> dict[str, EnvironmentAccess]:
-    """For the hub: the endpoints of the environments that it serves, from their stacks."""
+    """For the hub: the endpoints of the environments that it serves, from their stacks.
+
+    A stack that was never brought up fails the program with a ``pulumi.RunError`` that says so.
+    """
     access: dict[str, EnvironmentAccess] = {}
     for environment in settings.served:
         reference = pulumi.StackReference(
             f"{pulumi.get_organization()}/{pulumi.get_project()}/{environment}"
         )
-        endpoints = reference.require_output("endpoint_ids")
+        endpoints = reference.get_output("endpoint_ids").apply(partial(_found, environment))
         access[environment] = EnvironmentAccess(
             s3_endpoint_id=endpoints["s3"], kms_endpoint_id=endpoints["kms"]
         )
     return access
+
+
+def _found(environment: str, endpoints: dict[str, str] | None) -> dict[str, str]:
+    if endpoints is None:
+        raise pulumi.RunError(
+            f"stack {environment} has no output endpoint_ids, which the hub's policies name: bring "
+            f"it up first (`pulumi up -s {environment}`, or `python -m automation up --all`, which "
+            "keeps the order)."
+        )
+    return endpoints
 
 
 def hub(

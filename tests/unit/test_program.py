@@ -6,6 +6,7 @@ import functools
 import json
 import re
 import runpy
+import time
 from typing import Any
 
 import pulumi
@@ -17,13 +18,15 @@ from automation import recovery
 from automation.projects.spec import SpecError, read_spec
 from components import settings
 from components.naming import ENVIRONMENTS
+from components.stacks import compose
 from localcloud.awsx.vpc import TOKEN
 from localcloud.paths import CHECKOUT
 from localcloud.provider import table
 from tests.policy import harness
 from tests.unit import projects
-from tests.unit.conftest import Program, run_program
+from tests.unit.conftest import AwsMocks, Monitor, Program, run_program
 
+STACK = "pulumi:pulumi:Stack"
 FUNCTION = "aws:lambda/function:Function"
 ALL_ON = {
     "mlops:securityServices": dict.fromkeys(
@@ -107,12 +110,12 @@ def config(stack: str, changes: dict[str, Any]) -> dict[str, str]:
 def whole(stack: str, variant: int = 0, *, preview: bool = False) -> Program:
     """``__main__.py`` for a stack with one of its :func:`variants`."""
     changes = variants(stack)[variant]
+    return run_program(lambda: _main(stack, changes), preview=preview, stack=stack)
 
-    def program() -> Any:
-        pulumi.runtime.set_all_config(config(stack, changes))
-        return runpy.run_path(str(CHECKOUT.root / "__main__.py"))["main"]()
 
-    return run_program(program, preview=preview, stack=stack)
+def _main(stack: str, changes: dict[str, Any]) -> Any:
+    pulumi.runtime.set_all_config(config(stack, changes))
+    return runpy.run_path(str(CHECKOUT.root / "__main__.py"))["main"]()
 
 
 def variants(stack: str) -> list[dict[str, Any]]:
@@ -195,6 +198,43 @@ def test_a_preview_of_a_new_stack_registers_what_an_update_does(stack: str) -> N
     }
 
 
+def test_the_provider_starts_while_the_program_loads_what_it_makes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The engine starts it at its registration, which waits for that of the stack."""
+    order: list[str] = []
+    register, baseline = Monitor.RegisterResource, compose._baseline
+
+    def registering(self: Monitor, request: Any) -> Any:
+        if request.type == STACK:
+            time.sleep(0.2)  # as long as an engine may take for it
+        order.append(request.type)
+        return register(self, request)
+
+    def loading(*arguments: Any) -> Any:
+        order.append("baseline")
+        return baseline(*arguments)
+
+    monkeypatch.setattr(Monitor, "RegisterResource", registering)
+    monkeypatch.setattr(compose, "_baseline", loading)
+
+    assert len(run_program(lambda: _main("prod", {}), stack="prod").resources) > 100
+    assert order[:3] == [STACK, "pulumi:providers:aws", "baseline"]
+
+
+def test_the_hub_needs_the_environments_that_it_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    new_resource = AwsMocks.new_resource
+
+    def without_preprod(self: AwsMocks, args: pulumi.runtime.MockResourceArgs) -> Any:
+        identity, state = new_resource(self, args)
+        never_up = str(args.inputs.get("name")).endswith("/mlops/preprod")
+        return identity, state | ({"outputs": {}} if never_up else {})
+
+    monkeypatch.setattr(AwsMocks, "new_resource", without_preprod)
+    with pytest.raises(pulumi.RunError, match="preprod has no output endpoint_ids.*-s preprod"):
+        run_program(lambda: _main("governance", {}), stack="governance")
+
+
 def test_the_hub_shares_its_groups_by_ram_or_lets_them_be_read_by_policy() -> None:
     def granted(variant: int) -> tuple[set[str], set[str], set[str]]:
         hub = whole("governance", variant)
@@ -267,8 +307,7 @@ def test_accounts_are_offered_and_made_only_where_the_settings_have_a_role(
         return [t["Parameters"]["Kind"]["AllowedValues"] for t in templates], assumed
 
     def program() -> Any:
-        pulumi.runtime.set_all_config(config("governance", VENDS_ACCOUNTS))
-        return runpy.run_path(str(CHECKOUT.root / "__main__.py"))["main"]()
+        return _main("governance", VENDS_ACCOUNTS)
 
     assert found(whole("governance")) == ([], [])
     # The other stacks' settings, which are the checkout's, have no such role.
