@@ -7,6 +7,7 @@ all others in :mod:`components.stacks.target`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import pulumi
@@ -18,6 +19,9 @@ from components.settings import ExistingNetwork, PlatformSettings
 
 if TYPE_CHECKING:
     from components.stacks.self_service import Templates
+
+_PATIENCE_SECONDS = 0.1
+"""How long to wait for the engine's answer to one registration."""
 
 
 async def compose(settings: PlatformSettings, templates: Templates) -> dict[str, Any]:
@@ -41,14 +45,14 @@ async def compose(settings: PlatformSettings, templates: Templates) -> dict[str,
 
         # Nothing is made in a network that is not fit.
         require_fit(settings.network, settings.endpoint_services, settings.region, provider)
-    await _begun()
+    await _begun(pulumi.runtime.get_root_resource() or provider)
     baseline = _baseline(settings, opts)
-    await _previewed()
+    await _previewed(baseline)
     # What follows is loaded while the engine starts the provider, and only this environment's part.
     from components.stacks.network import make_network
 
     network = make_network(settings, baseline, opts)
-    await _previewed()
+    await _previewed(network)
     outputs: dict[str, Any] = {
         "account_id": settings.account_id,
         "vpc_id": network.vpc_id,
@@ -71,24 +75,24 @@ async def compose(settings: PlatformSettings, templates: Templates) -> dict[str,
     return outputs | target(settings, baseline, opts)
 
 
-async def _begun() -> None:
-    """Let the registrations so far reach the engine.
+async def _begun(parent: pulumi.Resource) -> None:
+    """Let what was registered below a resource reach the engine.
 
-    It then starts the provider while this program loads the packages of the services to come,
-    which is most of what it does by itself. All wait for the stack's own registration first, then
-    for one another a few times before a request goes out, hence the turns of the event loop.
+    It then starts the providers while this program loads the packages of the services to come,
+    which is most of what it does by itself. A registration waits for that of its parent, then for
+    others a few times before its request goes out, hence the turns of the event loop.
     """
-    stack = pulumi.runtime.get_root_resource()
-    if stack is not None:
-        await stack.urn.future()
+    # A component's waits for its provider; there is something else to do if that takes longer.
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(parent.urn.future()), _PATIENCE_SECONDS)
     for _ in range(20):
         await asyncio.sleep(0)
 
 
-async def _previewed() -> None:
+async def _previewed(component: pulumi.Resource) -> None:
     """The same in a preview; an update makes nothing before all components were found valid."""
     if pulumi.runtime.is_dry_run():
-        await _begun()
+        await _begun(component)
 
 
 def _baseline(settings: PlatformSettings, opts: pulumi.ResourceOptions) -> AccountBaseline:

@@ -15,6 +15,7 @@ import pulumi
 import pytest
 from pulumi.runtime import mocks as pulumi_mocks
 from pulumi.runtime import rpc
+from pulumi.runtime import settings as pulumi_settings
 from pulumi.runtime.stack import run_pulumi_func
 
 from components.naming import Placement
@@ -199,7 +200,13 @@ def _run(program: Callable[[], Any], preview: bool, stack: str) -> Program:
 
         await run_pulumi_func(body)
 
-    asyncio.run(drive())
+    try:
+        asyncio.run(drive())
+    except Exception:
+        # What a program that failed leaves open would fail the next.
+        pulumi_settings.SETTINGS.rpc_manager.clear()
+        pulumi_settings.SETTINGS.outputs.clear()
+        raise
     by_name = {
         (urn.split("::")[2].rpartition("$")[2], urn.split("::")[3]): urn
         for urn in monitor.get_registered_resources()
