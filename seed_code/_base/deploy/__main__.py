@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 from collections.abc import Callable
 
@@ -197,4 +199,9 @@ def main() -> None:
     pulumi.export("model_source", settings.model.source)
 
 
+if __name__ == "__main__":
+    # Loading packages makes objects by the hundred thousand, none of them garbage: to look for some
+    # then, and once more at the end, takes a good part of the program's time.
+    gc.disable()
+    atexit.register(gc.freeze)
 main()
