@@ -18,6 +18,7 @@ from components.providers import account_provider
 from components.settings import ExistingNetwork, PlatformSettings
 
 if TYPE_CHECKING:
+    from components.registry import EnvironmentAccess
     from components.stacks.self_service import Templates
 
 _PATIENCE_SECONDS = 0.1
@@ -36,6 +37,7 @@ async def compose(settings: PlatformSettings, templates: Templates) -> dict[str,
 
     Raises:
         PreflightError: For an existing network that lacks what the platform needs.
+        pulumi.RunError: For a hub that serves an environment which was never brought up.
     """
     placement = settings.placement()
     provider = account_provider(settings, settings.environment)
@@ -46,6 +48,12 @@ async def compose(settings: PlatformSettings, templates: Templates) -> dict[str,
         # Nothing is made in a network that is not fit.
         require_fit(settings.network, settings.endpoint_services, settings.region, provider)
     await _begun(pulumi.runtime.get_root_resource() or provider)
+    access: dict[str, EnvironmentAccess] = {}
+    if settings.environment == "governance":
+        from components.stacks.hub import environments_access
+
+        # Nothing is made in the hub before the environments are there.
+        access = await environments_access(settings)
     baseline = _baseline(settings, opts)
     await _previewed(baseline)
     # What follows is loaded while the engine starts the provider, and only this environment's part.
@@ -65,7 +73,7 @@ async def compose(settings: PlatformSettings, templates: Templates) -> dict[str,
     if settings.environment == "governance":
         from components.stacks.hub import hub
 
-        return outputs | hub(settings, templates, baseline, network, provider)
+        return outputs | hub(settings, templates, baseline, network, access, provider)
     if settings.environment == "dev":
         from components.stacks.dev import dev
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import pulumi
@@ -23,31 +22,27 @@ from components.stacks.models import make_registry, registry_outputs
 from components.stacks.self_service import Templates, catalog
 
 
-def environments_access(settings: PlatformSettings) -> dict[str, EnvironmentAccess]:
+async def environments_access(settings: PlatformSettings) -> dict[str, EnvironmentAccess]:
     """For the hub: the endpoints of the environments that it serves, from their stacks.
 
-    A stack that was never brought up fails the program with a ``pulumi.RunError`` that says so.
+    Raises:
+        pulumi.RunError: One of the stacks was never brought up.
     """
+    stacks = f"{pulumi.get_organization()}/{pulumi.get_project()}"
+    references = {name: pulumi.StackReference(f"{stacks}/{name}") for name in settings.served}
     access: dict[str, EnvironmentAccess] = {}
-    for environment in settings.served:
-        reference = pulumi.StackReference(
-            f"{pulumi.get_organization()}/{pulumi.get_project()}/{environment}"
-        )
-        endpoints = reference.get_output("endpoint_ids").apply(partial(_found, environment))
+    for environment, reference in references.items():
+        endpoints = (await reference.get_output_details("endpoint_ids")).value
+        if endpoints is None:
+            raise pulumi.RunError(
+                f"stack {environment} has no output endpoint_ids, which the hub's policies name: "
+                f"bring it up first (`pulumi up -s {environment}`, or `python -m automation up "
+                "--all`, which keeps the order)."
+            )
         access[environment] = EnvironmentAccess(
             s3_endpoint_id=endpoints["s3"], kms_endpoint_id=endpoints["kms"]
         )
     return access
-
-
-def _found(environment: str, endpoints: dict[str, str] | None) -> dict[str, str]:
-    if endpoints is None:
-        raise pulumi.RunError(
-            f"stack {environment} has no output endpoint_ids, which the hub's policies name: bring "
-            f"it up first (`pulumi up -s {environment}`, or `python -m automation up --all`, which "
-            "keeps the order)."
-        )
-    return endpoints
 
 
 def hub(
@@ -55,11 +50,11 @@ def hub(
     templates: Templates,
     baseline: AccountBaseline,
     network: Network,
+    access: dict[str, EnvironmentAccess],
     provider: aws.Provider,
 ) -> dict[str, Any]:
     """Make what the hub has beyond the others; gives its outputs."""
     opts = pulumi.ResourceOptions(providers=[provider])
-    access = environments_access(settings)
     registry = make_registry(settings, baseline, network, access, opts)
     functions: FunctionNetwork = {
         "subnet_ids": network.private_subnet_ids,

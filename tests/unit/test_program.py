@@ -224,8 +224,10 @@ def test_the_provider_starts_while_the_program_loads_what_it_makes(
 
 def test_the_hub_needs_the_environments_that_it_serves(monkeypatch: pytest.MonkeyPatch) -> None:
     new_resource = AwsMocks.new_resource
+    made: set[str] = set()
 
     def without_preprod(self: AwsMocks, args: pulumi.runtime.MockResourceArgs) -> Any:
+        made.add(args.typ)
         identity, state = new_resource(self, args)
         never_up = str(args.inputs.get("name")).endswith("/mlops/preprod")
         return identity, state | ({"outputs": {}} if never_up else {})
@@ -233,6 +235,8 @@ def test_the_hub_needs_the_environments_that_it_serves(monkeypatch: pytest.Monke
     monkeypatch.setattr(AwsMocks, "new_resource", without_preprod)
     with pytest.raises(pulumi.RunError, match=r"preprod has no output .*-s preprod"):
         run_program(lambda: _main("governance", {}), stack="governance")
+    # Found before anything is made.
+    assert made <= {STACK, "pulumi:providers:aws", "pulumi:pulumi:StackReference"}
 
 
 def test_the_hub_shares_its_groups_by_ram_or_lets_them_be_read_by_policy() -> None:
