@@ -6,6 +6,7 @@ import functools
 import json
 import re
 import runpy
+import threading
 import time
 from typing import Any
 
@@ -27,6 +28,7 @@ from tests.unit import projects
 from tests.unit.conftest import AwsMocks, Monitor, Program, run_program
 
 STACK = "pulumi:pulumi:Stack"
+PROVIDER = "pulumi:providers:aws"
 FUNCTION = "aws:lambda/function:Function"
 ALL_ON = {
     "mlops:securityServices": dict.fromkeys(
@@ -203,23 +205,29 @@ def test_the_provider_starts_while_the_program_loads_what_it_makes(
 ) -> None:
     """The engine starts it at its registration, which waits for that of the stack."""
     order: list[str] = []
+    asked = threading.Event()
     register, baseline = Monitor.RegisterResource, compose._baseline
 
     def registering(self: Monitor, request: Any) -> Any:
         if request.type == STACK:
             time.sleep(0.05)  # as long as an engine may take for it
         order.append(request.type)
+        if request.type == PROVIDER:
+            asked.set()
         return register(self, request)
 
     def loading(*arguments: Any) -> Any:
+        # Nothing new goes out while this blocks the event loop; what did may be on its way.
+        asked.wait(5)
         order.append("baseline")
         return baseline(*arguments)
 
     monkeypatch.setattr(Monitor, "RegisterResource", registering)
     monkeypatch.setattr(compose, "_baseline", loading)
+    monkeypatch.setattr(compose, "_PATIENCE_SECONDS", 30)  # however busy the machine is
 
     assert len(run_program(lambda: _main("prod", {}), stack="prod").resources) > 100
-    assert order[:3] == [STACK, "pulumi:providers:aws", "baseline"]
+    assert order[:3] == [STACK, PROVIDER, "baseline"]
 
 
 def test_the_hub_needs_the_environments_that_it_serves(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,7 +244,7 @@ def test_the_hub_needs_the_environments_that_it_serves(monkeypatch: pytest.Monke
     with pytest.raises(pulumi.RunError, match=r"preprod has no output .*-s preprod"):
         run_program(lambda: _main("governance", {}), stack="governance")
     # Found before anything is made.
-    assert made <= {STACK, "pulumi:providers:aws", "pulumi:pulumi:StackReference"}
+    assert made <= {STACK, PROVIDER, "pulumi:pulumi:StackReference"}
 
 
 def test_the_hub_shares_its_groups_by_ram_or_lets_them_be_read_by_policy() -> None:
@@ -310,14 +318,12 @@ def test_accounts_are_offered_and_made_only_where_the_settings_have_a_role(
         ]
         return [t["Parameters"]["Kind"]["AllowedValues"] for t in templates], assumed
 
-    def program() -> Any:
-        return _main("governance", VENDS_ACCOUNTS)
-
     assert found(whole("governance")) == ([], [])
     # The other stacks' settings, which are the checkout's, have no such role.
     monkeypatch.setattr(settings, "check_platform", lambda *_: None)
     role = VENDS_ACCOUNTS["mlops:organization"]["account_factory_role_arn"]
-    assert found(run_program(program, stack="governance")) == ([["prod"]], [role])
+    vends = run_program(lambda: _main("governance", VENDS_ACCOUNTS), stack="governance")
+    assert found(vends) == ([["prod"]], [role])
 
 
 @pytest.mark.parametrize(("variant", "on"), [(0, False), (1, True)])
